@@ -1,0 +1,1 @@
+"""What is wanted: settings, secrets, logging. Imports nothing of ours."""

@@ -1,0 +1,1 @@
+"""How it is done: operations, jobs, and the rotation core with its provider, publishers and store."""

@@ -1,0 +1,1 @@
+"""What runs: Celery's processes, the command line, health."""

@@ -1,0 +1,114 @@
+"""What can go wrong, by what happens next.
+
+::
+
+    RotatorError
+    ├── TryAgain              nothing was done; the same step may simply run again later
+    │   ├── RateLimited           ... and the whole connection waits, as long as the other side asked
+    │   └── Unavailable           the other side could not be reached, or failed before it did anything
+    ├── OutcomeUnknown        the request may have taken effect: look before acting again
+    ├── OperatorNeeded        it will not pass without a person; the message carries the remedy
+    │   ├── InvalidInput          a field of what a person gave us
+    │   ├── NotFound              no such connection, rotation or version
+    │   ├── Conflict              it clashes with what is there (name taken, still in use)
+    │   ├── CredentialRejected    a credential of ours was refused
+    │   └── Refused               the other side understood the request and said no
+    ├── Broken                a promise of the code or of the other side does not hold
+    │   └── CannotDecrypt         a ciphertext does not open: wrong master key, or the row was tampered with
+    └── LeaseLost             someone else has this rotation: stop, commit nothing more
+
+No message ever contains key material.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import ClassVar
+
+
+class RotatorError(Exception):
+    """Base of every error that we raise on purpose.
+
+    ``message`` says what failed and what is still safe; ``remedy`` says what to do, or is empty.
+    """
+
+    family: ClassVar[str] = "broken"
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip()
+
+
+class TryAgain(RotatorError):
+    """Nothing was done; the same step may run again, not before ``retry_after`` has passed."""
+
+    family = "try-again"
+
+    def __init__(self, message: str, remedy: str = "", *, retry_after: timedelta | None = None) -> None:
+        super().__init__(message, remedy)
+        self.retry_after = retry_after
+
+
+class RateLimited(TryAgain):
+    """The other side asked us to slow down; it means the whole connection, not one rotation."""
+
+
+class Unavailable(TryAgain):
+    """The other side could not be reached, or failed before it did anything."""
+
+
+class OutcomeUnknown(RotatorError):
+    """The request may have arrived and taken effect: look before acting again."""
+
+    family = "outcome-unknown"
+
+
+class OperatorNeeded(RotatorError):
+    """It will not pass by itself; ``remedy`` tells a person what to do."""
+
+    family = "operator-needed"
+
+
+class InvalidInput(OperatorNeeded):
+    """A field of what a person gave us is wrong; nothing was changed."""
+
+    def __init__(self, field: str, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{field}: {problem}", remedy)
+        self.field = field
+        self.problem = problem
+
+
+class NotFound(OperatorNeeded):
+    """No such connection, rotation, version or destination."""
+
+
+class Conflict(OperatorNeeded):
+    """It clashes with what is already there; nothing was changed."""
+
+
+class CredentialRejected(OperatorNeeded):
+    """A credential of ours (a management key, a destination's password) was refused."""
+
+
+class Refused(OperatorNeeded):
+    """The other side understood the request and said no; nothing was done."""
+
+
+class Broken(RotatorError):
+    """A promise of the code or of the other side does not hold."""
+
+    family = "broken"
+
+
+class CannotDecrypt(Broken):
+    """A ciphertext does not open: the master key is not the one, or the row was tampered with."""
+
+
+class LeaseLost(RotatorError):
+    """Another worker has this rotation now: stop, and commit nothing more."""
+
+    family = "lease-lost"

@@ -1,0 +1,228 @@
+"""The words of the house as data: frozen, comparable, free of I/O and of key material.
+
+Times are aware UTC. A key's text is never in a model: the store holds its ciphertext, and ``has_key`` says
+whether it does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from tasks.rotation.schedule import Schedule
+
+
+class VersionState(StrEnum):
+    """Where a key version stands in its life; see ``machine.TRANSITIONS``."""
+
+    PLANNED = "planned"
+    CREATING = "creating"
+    CREATED = "created"
+    PROVEN = "proven"
+    ACTIVE = "active"
+    RETIRING = "retiring"
+    DISABLED = "disabled"
+    ABANDONED = "abandoned"
+    DELETED = "deleted"
+
+
+IN_FLIGHT = frozenset({VersionState.PLANNED, VersionState.CREATING, VersionState.CREATED, VersionState.PROVEN})
+"""On the way to active. The database allows a rotation one such version at a time."""
+
+OUTGOING = frozenset({VersionState.RETIRING, VersionState.DISABLED})
+"""Replaced, but alive or revivable at the provider."""
+
+
+class Reason(StrEnum):
+    """Why a version came to be."""
+
+    INITIAL = "initial"
+    SCHEDULED = "scheduled"
+    MANUAL = "manual"
+    EMERGENCY = "emergency"
+    ADOPTED = "adopted"
+
+
+class Removal(StrEnum):
+    """How a rotation that an operator deletes ends: its keys stay alive, or die with it."""
+
+    KEEP_KEYS = "keep-keys"
+    REVOKE_KEYS = "revoke-keys"
+
+
+class LimitReset(StrEnum):
+    """When OpenRouter refills a key's spending limit (midnight UTC; weeks start on Monday)."""
+
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+
+
+class ConnectionHealth(StrEnum):
+    """What the last check of a management key found."""
+
+    VALID = "valid"
+    REJECTED = "rejected"
+    ORDINARY_KEY = "ordinary-key"
+    RATE_LIMITED = "rate-limited"
+    UNREACHABLE = "unreachable"
+
+
+class Holding(StrEnum):
+    """What a destination was found to hold, compared with what it should."""
+
+    SAME = "same"
+    OTHER = "other"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyParameters:
+    """What every key of a rotation is asked to be. Validated by ``parameters.validated``.
+
+    ``limit_usd`` is in US dollars; ``expires_after`` counts from the moment a version is minted.
+    """
+
+    key_name: str
+    limit_usd: float | None = None
+    limit_reset: LimitReset | None = None
+    include_byok_in_limit: bool = False
+    workspace_id: str | None = None
+    expires_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How often a piece of durable work was tried, when it may be tried next, and what stopped it last."""
+
+    count: int = 0
+    next_at: datetime | None = None
+    family: str | None = None
+    error: str | None = None
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyVersion:
+    """One OpenRouter key that a rotation minted or adopted."""
+
+    id: str
+    rotation_id: str
+    number: int
+    state: VersionState
+    reason: Reason
+    actor: str
+    marker: str | None = None
+    key_hash: str | None = None
+    has_key: bool = False
+    emergency: bool = False
+    reviving: bool = False
+    """An operator's undo is bringing this once active version back."""
+    attempt: Attempt = field(default_factory=Attempt)
+    planned_at: datetime | None = None
+    creating_at: datetime | None = None
+    created_at: datetime | None = None
+    proven_at: datetime | None = None
+    active_at: datetime | None = None
+    retiring_at: datetime | None = None
+    disabled_at: datetime | None = None
+    abandoned_at: datetime | None = None
+    deleted_at: datetime | None = None
+    expires_at: datetime | None = None
+    retire_at: datetime | None = None
+    """When a retiring version may be disabled."""
+    delete_at: datetime | None = None
+    """When a disabled version may be deleted."""
+    settles_at: datetime | None = None
+    """Until then a create whose outcome is unknown may still land, and is looked for."""
+    looked_at: datetime | None = None
+    """The last look for a create whose outcome is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A place where applications read the key. ``label`` is safe to print; its target is with the store."""
+
+    id: str
+    kind: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One version going to one destination; ``delivered_at`` is set once it was read back from there."""
+
+    version_id: str
+    destination_id: str
+    delivered_at: datetime | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """The standing order."""
+
+    id: str
+    name: str
+    connection_id: str
+    parameters: KeyParameters
+    schedule: Schedule
+    overlap: timedelta
+    cooling: timedelta
+    secret_name: str
+    created_at: datetime
+    paused: bool = False
+    removal: Removal | None = None
+    removed_at: datetime | None = None
+    next_rotation_at: datetime | None = None
+    last_rotated_at: datetime | None = None
+    last_version: int = 0
+    attention: str | None = None
+    """Why it needs a person, or None."""
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that the next step is decided from, read in one transaction under the lease.
+
+    ``versions`` are those not yet deleted, by number; ``revision`` changes with every operator's change.
+    """
+
+    now: datetime
+    revision: int
+    rotation: Rotation
+    versions: tuple[KeyVersion, ...]
+    destinations: tuple[Destination, ...]
+    deliveries: tuple[Delivery, ...]
+    connection_paused_until: datetime | None = None
+
+    @property
+    def in_flight(self) -> KeyVersion | None:
+        """The version on its way to active."""
+        return next((v for v in self.versions if v.state in IN_FLIGHT), None)
+
+    @property
+    def active(self) -> KeyVersion | None:
+        """The version that destinations hold."""
+        return next((v for v in self.versions if v.state is VersionState.ACTIVE), None)
+
+    def undelivered(self, version: KeyVersion) -> tuple[Destination, ...]:
+        """The destinations that were not yet read back with ``version``."""
+        done = {d.destination_id for d in self.deliveries if d.version_id == version.id and d.delivered_at}
+        return tuple(d for d in self.destinations if d.id not in done)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the append-only audit log: who, what, when, why. Never key material."""
+
+    at: datetime
+    name: str
+    actor: str
+    why: str = ""
+    rotation_id: str | None = None
+    connection_id: str | None = None
+    version: int | None = None
+    detail: tuple[tuple[str, str], ...] = ()

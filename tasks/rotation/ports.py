@@ -1,0 +1,219 @@
+"""What the engine needs from the world. Adapters live in ``providers``, ``publishers`` and ``store``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from config.secret import Secret
+from tasks.rotation.model import (
+    ConnectionHealth,
+    Delivery,
+    Event,
+    Holding,
+    KeyParameters,
+    KeyVersion,
+    Rotation,
+    Snapshot,
+)
+
+# --- provider --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MintedKey:
+    """What a create answered: the key's hash at the provider, and its text, shown this once."""
+
+    key_hash: str
+    key: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteKey:
+    """A key as the provider lists it."""
+
+    key_hash: str
+    name: str
+    disabled: bool
+    created_at: datetime
+    limit_usd: float | None
+    limit_reset: str | None
+    include_byok_in_limit: bool
+    workspace_id: str | None
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallerFacts:
+    """What a key says of itself when it asks."""
+
+    is_management_key: bool
+    limit_usd: float | None
+    limit_reset: str | None
+    include_byok_in_limit: bool
+    expires_at: datetime | None
+    workspace_id: str | None
+    """None where the provider does not tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The outcome of proving a management key. ``message`` and ``remedy`` are for people."""
+
+    health: ConnectionHealth
+    message: str
+    remedy: str = ""
+    retry_after: timedelta | None = None
+    server_time: datetime | None = None
+    """The provider's clock, to the second, where it told."""
+
+
+@dataclass(frozen=True, slots=True)
+class BindingReport:
+    """What was attached to a new key because its predecessor had it, and what could not be carried."""
+
+    carried: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Provider(Protocol):
+    """The management API of a key provider.
+
+    Every method may raise the families of ``errors``: ``RateLimited``, ``Unavailable``, ``OutcomeUnknown``
+    (only from methods that change something), ``CredentialRejected``, ``Refused``, ``Broken``.
+    """
+
+    def check(self, management_key: Secret) -> CheckResult:
+        """Prove that this is a management key that may list keys. Raises nothing: the outcome is the answer."""
+
+    def describe_caller(self, key: Secret) -> CallerFacts | None:
+        """What ``key`` is, or None when the provider does not accept it (unknown, disabled, deleted, expired)."""
+
+    def create_key(
+        self, management_key: Secret, parameters: KeyParameters, *, name: str, expires_at: datetime | None
+    ) -> MintedKey:
+        """Mint a key. Not idempotent, never retried here. ``OutcomeUnknown`` when it may have been made."""
+
+    def list_keys(self, management_key: Secret, *, workspace_id: str | None) -> Iterator[RemoteKey]:
+        """Every key of the workspace, newest first, page by page; disabled and expired ones included."""
+
+    def get_key(self, management_key: Secret, key_hash: str) -> RemoteKey | None:
+        """One key, or None when it is gone."""
+
+    def set_disabled(self, management_key: Secret, key_hash: str, *, disabled: bool) -> bool:
+        """Disable or enable; idempotent. False when the key is gone."""
+
+    def delete_key(self, management_key: Secret, key_hash: str) -> None:
+        """Delete; returns when the key is gone, whoever deleted it. Idempotent."""
+
+    def carry_bindings(
+        self, management_key: Secret, *, old_hash: str, new_hash: str, workspace_id: str | None
+    ) -> BindingReport:
+        """Attach to the new key what is bound to the old one, and read it back. Idempotent."""
+
+    def drop_bindings(self, management_key: Secret, *, old_hash: str, workspace_id: str | None) -> None:
+        """Take a key that is about to be deleted out of the lists that name it. Idempotent."""
+
+
+# --- publishers ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A value on its way to a destination.
+
+    ``sequence`` only ever grows within a rotation (it is the lease's fence), also when an undo publishes an
+    older version: a destination that knows a greater one for the same ``rotation_id`` refuses this one.
+    """
+
+    rotation_id: str
+    rotation_name: str
+    secret_name: str
+    version: int
+    sequence: int
+    value: Secret
+
+
+class Publisher(Protocol):
+    """One destination. A publisher holds no state between calls; every call may be repeated."""
+
+    @property
+    def label(self) -> str:
+        """Kind and target, without credentials: safe to print."""
+
+    def check(self, secret_name: str) -> None:
+        """Raise ``InvalidInput`` or another family unless the place can be read and written. Changes nothing."""
+
+    def publish(self, publication: Publication) -> None:
+        """Make the place hold the value. Idempotent.
+
+        Raises ``Conflict`` when it holds a newer sequence of the same rotation, ``OperatorNeeded`` when it
+        needs a person, ``TryAgain`` when it may pass by itself, ``OutcomeUnknown`` when it may have happened.
+        """
+
+    def read_back(self, secret_name: str, expected: Secret) -> Holding:
+        """Compare what the place holds now with ``expected``."""
+
+
+# --- store -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Lease:
+    """The exclusive right to advance one rotation, until it runs out. ``fence`` grows with every lease."""
+
+    rotation_id: str
+    owner: str
+    fence: int
+    renewed_at_s: float
+    """``time.monotonic()`` before the last renewal was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one commit changes, all or nothing, with the events that tell it.
+
+    ``versions`` are pairs (before, after); before None inserts. ``keys`` are texts to encrypt, by version id;
+    a version whose ``has_key`` turns False has its ciphertext shredded.
+    """
+
+    events: tuple[Event, ...] = ()
+    versions: tuple[tuple[KeyVersion | None, KeyVersion], ...] = ()
+    keys: Mapping[str, Secret] = field(default_factory=dict)
+    deliveries: tuple[Delivery, ...] = ()
+    rotation: tuple[Rotation, Rotation] | None = None
+    pause_connection_until: datetime | None = None
+
+
+class Store(Protocol):
+    """State under a lease. Every method may raise ``Unavailable`` when the database cannot be reached."""
+
+    def take_lease(self, rotation_id: str, owner: str) -> Lease | None:
+        """The lease, or None while another holds it or there is no such rotation."""
+
+    def keep_lease(self, lease: Lease, needed: timedelta) -> None:
+        """Make sure that the lease lasts for ``needed``; raise ``LeaseLost`` when it is someone else's."""
+
+    def release_lease(self, lease: Lease, *, wake_at: datetime | None, seen_revision: int) -> bool:
+        """Give the lease back and set the alarm. False, and still held, when an operator changed something."""
+
+    def load(self, lease: Lease) -> Snapshot:
+        """Read everything that the next step is decided from."""
+
+    def commit(self, lease: Lease, change: Change) -> None:
+        """Write it all, guarded by the fence and each version's previous state, or raise ``LeaseLost``."""
+
+    def management_key(self, connection_id: str) -> Secret:
+        """The connection's management key."""
+
+    def provider_name(self, connection_id: str) -> str:
+        """The connection's ``app``, which names its provider."""
+
+    def key(self, version_id: str) -> Secret:
+        """A version's key."""
+
+    def target(self, destination_id: str) -> Secret:
+        """Where a destination is; it may contain credentials."""
