@@ -1,0 +1,123 @@
+"""Where the master key comes from: a variable, a file, or a file made on first use.
+
+A master key is 32 random bytes in URL-safe base64. Several, separated by commas or lines, make a ring: the
+first encrypts, all decrypt. A file is read again when it changes, so that a key can be rotated while workers run.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from config.secret import Secret
+from config.settings import Settings, SettingsError
+
+KEY_BYTES: Final = 32
+
+
+def generate_master_key() -> Secret:
+    """A new master key, as text."""
+    return Secret(base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)).decode())
+
+
+def parse_ring(text: Secret, *, source: str) -> tuple[bytes, ...]:
+    """The ring's keys, first one first. Raises ``SettingsError`` naming ``source``."""
+    parts = [p.strip() for p in text.reveal().replace("\n", ",").split(",") if p.strip()]
+    keys = tuple(k for part in parts if (k := _decoded(part)) is not None)
+    if not keys or len(keys) != len(parts):
+        remedy = "`rotator master-key generate` makes one"
+        raise SettingsError((f"{source}: a master key is {KEY_BYTES} bytes in URL-safe base64; {remedy}",))
+    return keys
+
+
+def _decoded(text: str) -> bytes | None:
+    try:
+        key = base64.b64decode(text, altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return key if len(key) == KEY_BYTES else None
+
+
+@dataclass(slots=True)
+class MasterKeySource:
+    """The ring as it stands now. ``path`` is None for a key given by variable, which cannot change."""
+
+    path: Path | None
+    text: Secret | None = None
+    created: bool = False
+    """Whether this process made the key, on first use."""
+    _stamp: tuple[int, int] | None = field(default=None, repr=False)
+    _keys: tuple[bytes, ...] = field(default=(), repr=False)
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message."""
+        return "ROTATOR_MASTER_KEY" if self.path is None else str(self.path)
+
+    def keys(self) -> tuple[bytes, ...]:
+        """The ring's keys, read again if their file changed. Raises ``SettingsError``."""
+        if self.path is None:
+            if not self._keys and self.text is not None:
+                self._keys = parse_ring(self.text, source=self.name)
+            return self._keys
+        try:
+            status = self.path.stat()
+            stamp = (status.st_mtime_ns, status.st_ino)
+            if stamp != self._stamp:
+                self._keys = parse_ring(Secret(self.path.read_text(encoding="utf-8") or " "), source=self.name)
+                self._stamp = stamp
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError((f"{self.path}: cannot read the master key: {error}",)) from None
+        return self._keys
+
+    def replace(self, ring: tuple[Secret, ...]) -> None:
+        """Write a new ring to its file, atomically and mode 0600. Raises ``SettingsError`` when it has none."""
+        if self.path is None:
+            raise SettingsError((f"{self.name}: it is a variable, so put the new key first in it yourself",))
+        write_private(self.path, "\n".join(key.reveal() for key in ring) + "\n")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner reads, so that a crash leaves the old or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def master_key_source(settings: Settings) -> MasterKeySource:
+    """The ring that the settings point to; in embedded mode a missing key file is made, once, for ever."""
+    if settings.master_key_file is not None:
+        return MasterKeySource(settings.master_key_file)
+    if settings.master_key is not None:
+        return MasterKeySource(None, settings.master_key)
+    path = settings.data_dir / "master.key"
+    created = not path.exists() and _create_once(path)
+    return MasterKeySource(path, created=created)
+
+
+def _create_once(path: Path) -> bool:
+    """Make the key file unless another process was first."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    write_private(draft, generate_master_key().reveal() + "\n")
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink()
+    return True
