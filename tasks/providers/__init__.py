@@ -1,0 +1,1 @@
+"""Where API keys come from: one folder for each service that mints them."""
