@@ -175,8 +175,8 @@ class Rotation:
     paused: bool = False
     removal: Removal | None = None
     removed_at: datetime | None = None
-    next_rotation_at: datetime | None = None
     last_rotated_at: datetime | None = None
+    """When a version last became active."""
     last_version: int = 0
     attention: str | None = None
     """Why it needs a person, or None."""
@@ -185,7 +185,7 @@ class Rotation:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that the next step is decided from, read in one transaction under the lease.
+    """All that the next step is decided from, read in one transaction.
 
     ``versions`` are those not yet deleted, by number; ``revision`` changes with every operator's change.
     """

@@ -10,15 +10,9 @@ from tasks.rotation.errors import InvalidInput
 
 LONGEST_SPAN: Final = timedelta(days=3650)  # ten years: whoever writes more has mistyped
 
-_UNITS: Final = {
-    "w": timedelta(weeks=1),
-    "d": timedelta(days=1),
-    "h": timedelta(hours=1),
-    "m": timedelta(minutes=1),
-    "s": timedelta(seconds=1),
-}
-# Each unit at most once, the largest first; nine digits hold ten years of seconds and cannot overflow a timedelta.
-_SPAN: Final = re.compile("".join(rf"(?:([0-9]{{1,9}}){unit})?" for unit in _UNITS))
+_SECONDS: Final = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
+# Each unit at most once, the largest first; nine digits are enough for ten years of seconds.
+_SPAN: Final = re.compile("".join(rf"(?:([0-9]{{1,9}}){unit})?" for unit in _SECONDS))
 _TIME_OF_DAY: Final = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 
 
@@ -37,11 +31,10 @@ def parse_span(text: str, *, field: str) -> timedelta:
             f"{quoted(text)} is not a span of time.",
             "Write whole numbers with w, d, h, m or s, the largest first: 90s, 12h, 30d, 1d12h.",
         )
-    counts = (int(count or 0) for count in match.groups())
-    span = sum((count * unit for count, unit in zip(counts, _UNITS.values(), strict=True)), timedelta(0))
-    if span > LONGEST_SPAN:
+    seconds = sum(int(count or 0) * unit for count, unit in zip(match.groups(), _SECONDS.values(), strict=True))
+    if seconds > LONGEST_SPAN.total_seconds():
         raise InvalidInput(field, f"{quoted(text)} is longer than ten years.", "Write a shorter span.")
-    return span
+    return timedelta(seconds=seconds)
 
 
 def format_span(span: timedelta) -> str:
@@ -49,10 +42,10 @@ def format_span(span: timedelta) -> str:
 
     A negative span, which ``parse_span`` refuses, gets a leading minus sign.
     """
-    rest, parts = timedelta(seconds=int(abs(span).total_seconds())), ""
-    for name, unit in list(_UNITS.items())[1:]:  # no weeks: "30d" is what people say, not "4w2d"
-        count, rest = divmod(rest, unit)
-        parts += f"{count}{name}" if count else ""
+    seconds, parts = int(abs(span).total_seconds()), ""
+    for unit in "dhms":  # no weeks: people say "30d", not "4w2d"
+        count, seconds = divmod(seconds, _SECONDS[unit])
+        parts += f"{count}{unit}" if count else ""
     return f"-{parts}" if parts and span < timedelta(0) else parts or "0s"
 
 

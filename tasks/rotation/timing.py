@@ -4,8 +4,8 @@
 - An interval with a time of day names that local time, N calendar days after the local day it counts from. What it
   counts from belongs to the day before if it lies past midnight, and within twelve hours of that day's time: a run of
   the late evening that succeeds after midnight must not cost a day.
-- A cron expression whose hour field names every hour follows real time: it goes on hourly while clocks change. Any
-  other names each of its wall-clock times once.
+- A cron expression whose hour field names every hour follows real time: it goes on hourly while clocks change (one
+  step lasts longer where they change by half an hour). Any other names each of its wall-clock times once.
 - A skipped time is the first instant after the gap, a repeated one its first occurrence only.
 """
 

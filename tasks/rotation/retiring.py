@@ -1,0 +1,60 @@
+"""The end of a key: disabled, then deleted, never before its successor is everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tasks.rotation.delivering import all_hold_the_active_key
+from tasks.rotation.machine import told, transition
+from tasks.rotation.model import KeyVersion, VersionState
+from tasks.rotation.ports import Change
+from tasks.rotation.turn import Turn, hash_of
+
+_S = VersionState
+
+
+def disable(turn: Turn, version: KeyVersion) -> None:
+    """Take a replaced key out of service, reversibly; its cooling begins."""
+    if not all_hold_the_active_key(turn):
+        return
+    turn.hold()
+    if turn.provider.set_disabled(turn.management_key(), hash_of(version), disabled=True):
+        delete_at = turn.now + turn.rotation.cooling
+        turn.commit(transition(version, _S.DISABLED, at=turn.now, actor=turn.actor, delete_at=delete_at))
+    else:
+        why = "it was gone at the provider already"
+        turn.commit(transition(version, _S.DELETED, at=turn.now, actor=turn.actor, why=why))
+
+
+def delete(turn: Turn, version: KeyVersion) -> None:
+    """Delete a key for good. The destinations are read once more, unless the key was never in service or an
+    operator said, by an emergency or by deleting the rotation, that it must go whatever they hold."""
+    active = turn.snapshot.active
+    at_once = version.state is _S.ABANDONED or turn.rotation.removal or (active and active.emergency)
+    if not at_once and not all_hold_the_active_key(turn):
+        return
+    turn.hold()
+    turn.provider.drop_bindings(
+        turn.management_key(), old_hash=hash_of(version), workspace_id=turn.rotation.parameters.workspace_id
+    )
+    turn.hold()
+    turn.provider.delete_key(turn.management_key(), hash_of(version))
+    path = (_S.RETIRING, _S.DELETED) if version.state is _S.ACTIVE else (_S.DELETED,)
+    turn.commit(transition(version, *path, at=turn.now, actor=turn.actor))
+
+
+def finish(turn: Turn) -> None:
+    """Close a rotation that an operator deleted. Keys that stay alive are named for the last time, and their
+    texts are shredded here."""
+    why = "it stays alive, in the operator's hands"
+    alive = turn.snapshot.versions
+    turn.commit(
+        Change(
+            events=(
+                *(told(v, "key_released", at=turn.now, actor=turn.actor, why=why) for v in alive),
+                turn.event("rotation_deleted", why=str(turn.rotation.removal)),
+            ),
+            versions=tuple((v, replace(v, has_key=False)) for v in alive),
+            rotation=(turn.rotation, replace(turn.rotation, removed_at=turn.now)),
+        )
+    )
