@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, assert_never
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSimError
@@ -58,15 +58,10 @@ class Schedule:
     def describe(self) -> str:
         """Say it in words: ``every 30d at 03:00 Europe/Berlin, spread over 2h``."""
         spread = f", spread over {format_span(self.window)}" if self.window else ""
-        match self.timing:
-            case Every(interval, None):
-                return f"every {format_span(interval)}{spread}"
-            case Every(interval, at):
-                return f"every {format_span(interval)} at {at:%H:%M} {self.timezone}{spread}"
-            case Cron(expression):
-                return f'cron "{expression}" {self.timezone}{spread}'
-            case _:
-                assert_never(self.timing)
+        if isinstance(self.timing, Cron):
+            return f'cron "{self.timing.expression}" {self.timezone}{spread}'
+        at = f" at {self.timing.at:%H:%M} {self.timezone}" if self.timing.at is not None else ""
+        return f"every {format_span(self.timing.interval)}{at}{spread}"
 
 
 def make_schedule(
