@@ -1,0 +1,113 @@
+"""The Celery tasks: a few lines each, ids and names only. All real work is behind the ``Rotator`` of this process.
+
+Any of them may be lost, repeated, delayed or run beside a copy of itself: the database's leases and rows decide, and
+the next tick finds what a lost message would have done.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from celery import current_app, shared_task
+from kombu.exceptions import OperationalError
+
+from config.logging import bound, get_logger
+from config.settings import settings
+from tasks.rotation.errors import Unavailable
+from tasks.safe_task import SafeTask, is_flag, is_id, is_slug, is_slug_or_none
+
+if TYPE_CHECKING:
+    from tasks.wiring import Rotator
+
+log = get_logger(__name__)
+
+DISPATCH_EXPIRES_S: Final = 60
+"""A message that waited this long is worthless: its claim has run out, and a tick claimed the row again."""
+_BATCH: Final = 500
+_BATCHES: Final = 20
+"""At most 10,000 rotations a tick, so that a tick ends before the next."""
+
+_open: Rotator | None = None
+_opening = threading.Lock()
+
+
+def rotator() -> Rotator:
+    """The ``Rotator`` of this process, opened at the first call: never before a fork.
+
+    Raises ``SettingsError`` or ``RotatorError`` when it cannot be opened; a later call tries again.
+    """
+    global _open  # noqa: PLW0603 - one engine and one HTTP client a process, by Celery's model
+    with _opening:
+        if _open is None:
+            from tasks.wiring import open_rotator  # noqa: PLC0415 - brings SQLAlchemy and httpx; senders need neither
+
+            _open = open_rotator(settings())
+        return _open
+
+
+def close_rotator() -> None:
+    """Close this process's ``Rotator``, if it was opened. A second call does nothing."""
+    global _open  # noqa: PLW0603 - see rotator()
+    with _opening:
+        if _open is not None:
+            _open.close()
+        _open = None
+
+
+def enqueue_advance(rotation_ids: Sequence[str]) -> None:
+    """Tell the workers that these rotations have something to do. Raises ``Unavailable`` without a broker.
+
+    A hint: whoever calls it has written the work to the database before, where the next tick finds it anyway.
+    """
+    try:
+        with current_app.producer_or_acquire() as producer:
+            for rotation_id in rotation_ids:
+                advance.apply_async(kwargs={"rotation_id": rotation_id}, producer=producer, expires=DISPATCH_EXPIRES_S)
+    except OperationalError as error:
+        raise Unavailable(
+            "The broker could not be reached, so no worker was told.",
+            "Nothing is lost: the next tick picks it up once the broker is back.",
+        ) from error
+
+
+@shared_task(base=SafeTask, name="rotation.dispatch_due", takes={})
+def dispatch_due() -> None:
+    """Write beat's heartbeat, then hand every rotation whose time has come to a worker."""
+    store = rotator().store
+    store.record_tick()
+    for _ in range(_BATCHES):
+        due = store.claim_due(_BATCH)
+        enqueue_advance(due)
+        if len(due) < _BATCH:
+            return
+
+
+@shared_task(base=SafeTask, name="rotation.advance", takes={"rotation_id": is_id})
+def advance(rotation_id: str) -> None:
+    """Do what one rotation needs now. A copy that finds the lease taken does nothing."""
+    with bound(rotation=rotation_id):
+        outcome = rotator().engine.advance(rotation_id)
+        log.debug("rotation_advanced", acquired=outcome.acquired, wake_at=outcome.wake_at)
+
+
+@shared_task(base=SafeTask, name="rotation.rotate", takes={"name": is_slug, "emergency": is_flag})
+def rotate(name: str, emergency: bool = False) -> None:
+    """Rotate now, because a person asked: from Flower, or with ``celery -A worker call rotation.rotate``."""
+    with bound(rotation=name):
+        answer = rotator().operations.rotate(name, emergency=emergency, actor="celery")
+        log.info("rotation_requested", version=answer.version, joined=answer.joined, emergency=emergency)
+
+
+@shared_task(base=SafeTask, name="rotation.reconcile", takes={"connection": is_slug_or_none})
+def reconcile(connection: str | None = None) -> None:
+    """Compare what the provider has with what the database says: one connection, or all of them."""
+    with bound(connection=connection or "all"):
+        rotator().operations.reconcile(connection)
+
+
+@shared_task(base=SafeTask, name="rotation.check_connections", takes={})
+def check_connections() -> None:
+    """Prove every connection's management key, and write down what was found."""
+    rotator().operations.check_connections()
