@@ -21,6 +21,7 @@ from tasks.rotation.schedule import (
     shortest_gap,
     upcoming,
 )
+from tasks.rotation.timing import slot_after
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
@@ -227,11 +228,12 @@ def test_an_early_manual_run_on_the_same_day_replaces_the_run_of_that_day() -> N
     )
 
 
-def test_a_day_that_begins_twice_still_gives_a_later_run() -> None:
+def test_a_day_that_begins_twice_still_gives_a_later_time() -> None:
     """In St. John's clocks went from 00:01 on the 7th back to 23:01 on the 6th, in November 2010."""
-    success = local("2010-11-06T23:30", "America/St_Johns", fold=1)
-    run = next_run(every("1d", "00:00", "America/St_Johns"), last_success=success, seed="one")
-    assert run == local("2010-11-08T00:00", "America/St_Johns")
+    daily, zone = Every(DAY, time(0)), ZoneInfo("America/St_Johns")
+    success = local("2010-11-06T23:30", zone.key, fold=1)
+    assert slot_after(daily, zone, success.astimezone(UTC)) == local("2010-11-08T00:00", zone.key)
+    assert next_run(Schedule(daily, zone.key), last_success=success, seed="one") == local("2010-11-08T00:00", zone.key)
 
 
 # Clock changes
@@ -373,6 +375,7 @@ def test_a_success_that_is_late_by_a_long_delay_skips_nothing(schedule: Schedule
         (cron("0 3,9 * * *"), 6 * HOUR),
         (cron("0 3 * * *", BERLIN), DAY - HOUR),
         (cron("0 */2 * * *", BERLIN), HOUR),
+        (cron("*/10 2 * * *", BERLIN), 10 * MINUTE),
         (cron("0 * * * *", BERLIN), HOUR),
         (cron("30 * * * *", LORD_HOWE), HOUR),
         (cron("* * * * *"), MINUTE),
