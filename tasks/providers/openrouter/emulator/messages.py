@@ -14,6 +14,17 @@ BASE_PATH: Final = "/api/v1"
 """Where the API stands below the host, as at the real service."""
 
 
+def below_base(path: str) -> str:
+    """``path`` relative to ``BASE_PATH``; empty, which no call has, when it stands elsewhere."""
+    return path.removeprefix(BASE_PATH) if path.startswith(f"{BASE_PATH}/") else ""
+
+
+def bearer_of(authorization: str) -> str | None:
+    """The token of an ``Authorization: Bearer`` header, None for any other."""
+    scheme, _, token = authorization.partition(" ")
+    return token if scheme.lower() == "bearer" and token else None
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One call as it arrived; ``path`` is relative to ``BASE_PATH``. Bearer and body stay out of its repr."""
