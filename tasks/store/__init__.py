@@ -1,0 +1,1 @@
+"""Where state is kept: tables, cipher, the lease and its fence, read queries, migrations."""

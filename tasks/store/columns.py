@@ -1,0 +1,74 @@
+"""Column types and the clock: the same meaning on SQLite and PostgreSQL.
+
+Moments are stored as milliseconds since 1970 UTC and spans as milliseconds, both BIGINT. The clock is the
+database's own, so that workers on machines with different clocks agree.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def as_millis(moment: datetime) -> int:
+    """Milliseconds since 1970 UTC, rounded down."""
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def as_moment(millis: int) -> datetime:
+    """The moment, aware UTC."""
+    return _EPOCH + millis * _MILLISECOND
+
+
+class Moment(sa.TypeDecorator[datetime]):
+    """An aware UTC moment."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:
+        """To milliseconds."""
+        return None if value is None else as_millis(value)
+
+    def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> datetime | None:
+        """From milliseconds."""
+        return None if value is None else as_moment(value)
+
+
+class Span(sa.TypeDecorator[timedelta]):
+    """A span of time."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: timedelta | None, dialect: sa.Dialect) -> int | None:
+        """To milliseconds."""
+        return None if value is None else value // _MILLISECOND
+
+    def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> timedelta | None:
+        """From milliseconds."""
+        return None if value is None else value * _MILLISECOND
+
+
+class database_now(FunctionElement[int]):  # noqa: N801  # a SQL function, spelt like one
+    """The database's clock in milliseconds, at the moment that the statement runs."""
+
+    type = sa.BigInteger()
+    inherit_cache = True
+
+
+@compiles(database_now, "postgresql")
+def _postgresql_now(element: database_now, compiler: Any, **options: Any) -> str:
+    return "(extract(epoch from clock_timestamp()) * 1000)::bigint"
+
+
+@compiles(database_now, "sqlite")
+def _sqlite_now(element: database_now, compiler: Any, **options: Any) -> str:
+    return "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)"

@@ -1,0 +1,123 @@
+"""The database itself: one engine a process, the same behaviour on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from config.secret import Secret
+from tasks.rotation.errors import InvalidInput, OperatorNeeded, Unavailable
+
+_BUSY_MS: Final = 10_000
+_CONNECT_S: Final = 5
+_STATEMENT_MS: Final = 15_000
+
+
+def make_engine(url: Secret, *, pool_size: int = 2) -> sa.Engine:
+    """An engine for ``url``. SQLite: write-ahead log, every commit durable, writers queue instead of failing.
+
+    Raises ``InvalidInput`` for a URL that is none.
+    """
+    try:
+        parsed = sa.make_url(url.reveal())
+        if parsed.get_backend_name() == "sqlite":
+            return _sqlite(parsed)
+        return sa.create_engine(
+            parsed,
+            pool_size=pool_size,
+            max_overflow=4,
+            pool_pre_ping=True,
+            pool_timeout=_CONNECT_S,
+            connect_args={
+                "connect_timeout": _CONNECT_S,
+                "options": f"-c statement_timeout={_STATEMENT_MS} -c lock_timeout={_BUSY_MS} -c timezone=UTC",
+                "application_name": "openrouter-rotator",
+            },
+        )
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError):
+        raise InvalidInput(
+            "ROTATOR_DATABASE_URL", "it is no database URL", "Use postgresql://USER:PASSWORD@HOST/NAME."
+        ) from None
+
+
+def _sqlite(url: sa.URL) -> sa.Engine:
+    path = Path(url.database or "")
+    if not path.is_absolute():
+        raise InvalidInput("ROTATOR_DATABASE_URL", "a SQLite path must be absolute", "Use sqlite:////var/lib/...")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        path.touch(mode=0o600)
+    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False})
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_BUSY_MS}", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: sa.Connection) -> None:
+    """Take the write lock at the start: a read that turns into a write fails at once, whatever the timeout."""
+    reading = connection.get_execution_options().get("reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+class Database:
+    """Transactions. ``now`` is the clock as an SQL expression, in milliseconds."""
+
+    def __init__(self, engine: sa.Engine, now: sa.ColumnElement[int]) -> None:
+        self.engine = engine
+        self.now = now
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction that commits at its end. Raises ``Unavailable`` when the database fails."""
+        with _translated(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A transaction that only reads, from one snapshot."""
+        options = {"isolation_level": "REPEATABLE READ"} if self.engine.dialect.name == "postgresql" else {}
+        with _translated(), self.engine.connect().execution_options(reading=True, **options) as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection of this process."""
+        self.engine.dispose()
+
+
+_PASSES: Final = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, sa.exc.InternalError)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Database failures as ours. Statements and their values, which may be ciphertext, are left out."""
+    failure: Exception | None = None
+    try:
+        yield
+    except _PASSES as error:
+        failure = _explained(error)
+    except sa.exc.DatabaseError as error:
+        if isinstance(error, sa.exc.IntegrityError):
+            raise
+        failure = _explained(error)
+    if failure is not None:
+        raise failure
+
+
+def _explained(error: Any) -> Exception:
+    what = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()[0][:200]
+    if "no such table" in what or "does not exist" in what or "no such column" in what:
+        return OperatorNeeded(
+            f"The database's schema is not the one this release needs ({what}).", "Run `rotator db upgrade`."
+        )
+    return Unavailable(f"The database failed ({what}); nothing was changed.", "Check that it runs and is reachable.")

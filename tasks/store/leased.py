@@ -1,0 +1,181 @@
+"""State under a lease: what the engine reads and writes.
+
+A lease is a conditional update on the database's clock. Its fence grows with every lease, and every write is
+guarded by it, so that a worker that was frozen past its lease can write nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from config.secret import Secret
+from tasks.rotation.errors import LeaseLost
+from tasks.rotation.model import Delivery, Destination, Snapshot, VersionState
+from tasks.rotation.ports import Change, Lease
+from tasks.store import sealed
+from tasks.store.cipher import Cipher
+from tasks.store.columns import Moment, as_moment
+from tasks.store.database import Database
+from tasks.store.rows import difference, rotation_of, rotation_values, version_of
+from tasks.store.tables import ConnectionRow, DeliveryRow, DestinationRow, KeyVersionRow, RotationRow
+from tasks.store.writing import pause_connection, write_change
+
+_MARGIN = timedelta(seconds=2)
+"""How much earlier than the database we take a lease to have run out."""
+
+
+class LeasedStore:
+    """``ports.Store`` over a database."""
+
+    def __init__(self, database: Database, cipher: Cipher, *, lease: timedelta) -> None:
+        self._database = database
+        self._cipher = cipher
+        self._span = lease
+
+    # --- lease -------------------------------------------------------------------------------------------------
+
+    def take_lease(self, rotation_id: str, owner: str) -> Lease | None:
+        """See ``ports.Store``."""
+        asked_at_s = time.monotonic()
+        free = sa.or_(RotationRow.lease_until.is_(None), _millis(RotationRow.lease_until) < self._database.now)
+        statement = (
+            sa.update(RotationRow)
+            .where(RotationRow.id == rotation_id, RotationRow.removed_at.is_(None), free)
+            .values(lease_owner=owner, lease_fence=RotationRow.lease_fence + 1, lease_until=self._until())
+            .returning(RotationRow.lease_fence)
+        )
+        with self._database.write() as connection:
+            fence = connection.execute(statement).scalar_one_or_none()
+        return None if fence is None else Lease(rotation_id, owner, fence, asked_at_s)
+
+    def keep_lease(self, lease: Lease, needed: timedelta) -> None:
+        """See ``ports.Store``."""
+        left_s = lease.renewed_at_s + self._span.total_seconds() - time.monotonic()
+        if left_s < (needed + _MARGIN).total_seconds():
+            with self._database.write() as connection:
+                self._renew(connection, lease, {})
+
+    def release_lease(self, lease: Lease, *, wake_at: datetime | None, seen_revision: int) -> bool:
+        """See ``ports.Store``."""
+        statement = (
+            sa.update(RotationRow)
+            .where(
+                RotationRow.id == lease.rotation_id,
+                RotationRow.lease_fence == lease.fence,
+                RotationRow.revision == seen_revision,
+            )
+            .values(lease_owner=None, lease_until=None, wake_at=wake_at, dispatched_until=None)
+        )
+        with self._database.write() as connection:
+            if connection.execute(statement).rowcount == 1:
+                return True
+            self._renew(connection, lease, {})
+        return False
+
+    def _renew(self, connection: sa.Connection, lease: Lease, values: dict[str, Any]) -> None:
+        asked_at_s = time.monotonic()
+        statement = (
+            sa.update(RotationRow)
+            .where(
+                RotationRow.id == lease.rotation_id,
+                RotationRow.lease_fence == lease.fence,
+                _millis(RotationRow.lease_until) >= self._database.now,
+            )
+            .values(lease_until=self._until(), **values)
+        )
+        if connection.execute(statement).rowcount != 1:
+            raise LeaseLost("the lease ran out, and with it the right to write")
+        lease.renewed_at_s = asked_at_s
+
+    def _until(self) -> sa.ColumnElement[datetime]:
+        millis = self._span // timedelta(milliseconds=1)
+        return sa.type_coerce(self._database.now + millis, Moment)
+
+    # --- state -------------------------------------------------------------------------------------------------
+
+    def load(self, lease: Lease) -> Snapshot:
+        """See ``ports.Store``."""
+        with self._database.read() as connection:
+            return load_snapshot(connection, self._database, lease.rotation_id)
+
+    def commit(self, lease: Lease, change: Change) -> None:
+        """See ``ports.Store``."""
+        values: dict[str, Any] = {}
+        if change.rotation is not None:
+            before, after = change.rotation
+            values = difference(rotation_values(before), rotation_values(after))
+        with self._database.write() as connection:
+            self._renew(connection, lease, values)
+            write_change(connection, self._cipher, change)
+            pause_connection(connection, lease.rotation_id, change)
+
+    def management_key(self, connection_id: str) -> Secret:
+        """See ``ports.Store``."""
+        with self._database.read() as connection:
+            return sealed.open_management_key(connection, self._cipher, connection_id)
+
+    def provider_name(self, connection_id: str) -> str:
+        """See ``ports.Store``."""
+        query = sa.select(ConnectionRow.app).where(ConnectionRow.id == connection_id)
+        with self._database.read() as connection:
+            return connection.execute(query).scalar_one()
+
+    def key(self, version_id: str) -> Secret:
+        """See ``ports.Store``."""
+        with self._database.read() as connection:
+            return sealed.open_key(connection, self._cipher, version_id)
+
+    def target(self, destination_id: str) -> Secret:
+        """See ``ports.Store``."""
+        with self._database.read() as connection:
+            return sealed.open_target(connection, self._cipher, destination_id)
+
+
+def load_snapshot(connection: sa.Connection, database: Database, rotation_id: str) -> Snapshot:
+    """Everything that the next step is decided from, in the caller's transaction."""
+    query = (
+        sa.select(RotationRow.__table__, ConnectionRow.paused_until, database.now.label("now"))
+        .join(ConnectionRow, ConnectionRow.id == RotationRow.connection_id)
+        .where(RotationRow.id == rotation_id)
+    )
+    row = connection.execute(query).one()
+    versions = tuple(
+        version_of(v)
+        for v in connection.execute(
+            select_versions().where(
+                KeyVersionRow.rotation_id == rotation_id, KeyVersionRow.state != str(VersionState.DELETED)
+            )
+        )
+    )
+    destinations = connection.execute(
+        sa.select(DestinationRow.id, DestinationRow.kind, DestinationRow.label)
+        .where(DestinationRow.rotation_id == rotation_id)
+        .order_by(DestinationRow.created_at, DestinationRow.label)
+    )
+    deliveries = connection.execute(
+        sa.select(DeliveryRow.__table__).where(DeliveryRow.version_id.in_([v.id for v in versions]))
+    )
+    return Snapshot(
+        now=as_moment(row.now),
+        revision=row.revision,
+        rotation=rotation_of(row),
+        versions=versions,
+        destinations=tuple(Destination(d.id, d.kind, d.label) for d in destinations),
+        deliveries=tuple(Delivery(d.version_id, d.destination_id, d.delivered_at, d.error) for d in deliveries),
+        connection_paused_until=row.paused_until,
+    )
+
+
+def select_versions() -> sa.Select[Any]:
+    """Versions by number, without their ciphertext."""
+    columns = [c for c in KeyVersionRow.__table__.c if c.name != "key_sealed"]
+    has_key = KeyVersionRow.key_sealed.is_not(None).label("has_key")
+    return sa.select(*columns, has_key).order_by(KeyVersionRow.number)
+
+
+def _millis(column: sa.orm.InstrumentedAttribute[datetime | None]) -> sa.ColumnElement[int]:
+    return sa.type_coerce(column, sa.BigInteger)

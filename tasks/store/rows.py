@@ -1,0 +1,128 @@
+"""Rows as models and models as rows."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import time
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from tasks.rotation.model import (
+    Attempt,
+    Event,
+    KeyParameters,
+    KeyVersion,
+    LimitReset,
+    Reason,
+    Removal,
+    Rotation,
+    VersionState,
+)
+from tasks.rotation.schedule import Cron, Every, Schedule
+
+_SAME_IN_ROTATION: Final = (
+    "id",
+    "name",
+    "connection_id",
+    "overlap",
+    "cooling",
+    "secret_name",
+    "created_at",
+    "paused",
+    "removed_at",
+    "last_rotated_at",
+    "last_version",
+    "attention",
+    "remedy",
+)
+_SAME_IN_VERSION: Final = tuple(
+    f.name for f in fields(KeyVersion) if f.name not in {"state", "reason", "attempt", "has_key"}
+)
+
+
+def rotation_of(row: sa.Row[Any]) -> Rotation:
+    """The rotation that a row of ``rotations`` holds."""
+    facts = row._mapping
+    return Rotation(
+        parameters=KeyParameters(
+            key_name=facts["key_name"],
+            limit_usd=facts["limit_usd"],
+            limit_reset=LimitReset(facts["limit_reset"]) if facts["limit_reset"] else None,
+            include_byok_in_limit=facts["include_byok_in_limit"],
+            workspace_id=facts["workspace_id"],
+            expires_after=facts["expires_after"],
+        ),
+        schedule=_schedule_of(row),
+        removal=Removal(facts["removal"]) if facts["removal"] else None,
+        **{name: facts[name] for name in _SAME_IN_ROTATION},
+    )
+
+
+def _schedule_of(row: sa.Row[Any]) -> Schedule:
+    facts = row._mapping
+    timing: Every | Cron
+    if facts["cron"] is not None:
+        timing = Cron(facts["cron"])
+    else:
+        at = facts["every_at"]
+        timing = Every(facts["every"], time.fromisoformat(at) if at else None)
+    return Schedule(timing, facts["timezone"], facts["window"])
+
+
+def rotation_values(rotation: Rotation) -> dict[str, Any]:
+    """The columns that a rotation sets."""
+    timing, parameters = rotation.schedule.timing, rotation.parameters
+    every = timing if isinstance(timing, Every) else None
+    return {name: getattr(rotation, name) for name in _SAME_IN_ROTATION} | {
+        "key_name": parameters.key_name,
+        "limit_usd": parameters.limit_usd,
+        "limit_reset": parameters.limit_reset and str(parameters.limit_reset),
+        "include_byok_in_limit": parameters.include_byok_in_limit,
+        "workspace_id": parameters.workspace_id,
+        "expires_after": parameters.expires_after,
+        "every": every and every.interval,
+        "every_at": every.at.isoformat() if every and every.at else None,
+        "cron": timing.expression if isinstance(timing, Cron) else None,
+        "timezone": rotation.schedule.timezone,
+        "window": rotation.schedule.window,
+        "removal": rotation.removal and str(rotation.removal),
+    }
+
+
+def version_of(row: sa.Row[Any]) -> KeyVersion:
+    """The version that a row of ``key_versions`` holds (its ciphertext, or ``has_key`` in its place)."""
+    facts = row._mapping
+    return KeyVersion(
+        state=VersionState(facts["state"]),
+        reason=Reason(facts["reason"]),
+        has_key=bool(facts["has_key"]),
+        attempt=Attempt(
+            facts["attempts"], facts["next_attempt_at"], facts["error_family"], facts["error"], facts["remedy"]
+        ),
+        **{name: facts[name] for name in _SAME_IN_VERSION},
+    )
+
+
+def version_values(version: KeyVersion) -> dict[str, Any]:
+    """The columns that a version sets, without its ciphertext."""
+    attempt = version.attempt
+    return {name: getattr(version, name) for name in _SAME_IN_VERSION} | {
+        "state": str(version.state),
+        "reason": str(version.reason),
+        "attempts": attempt.count,
+        "next_attempt_at": attempt.next_at,
+        "error_family": attempt.family,
+        "error": attempt.error,
+        "remedy": attempt.remedy,
+    }
+
+
+def event_values(event: Event) -> dict[str, Any]:
+    """The columns of an event."""
+    return {f.name: getattr(event, f.name) for f in fields(Event)} | {"detail": dict(event.detail)}
+
+
+def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """What changed."""
+    return {name: value for name, value in after.items() if before[name] != value}

@@ -1,0 +1,79 @@
+"""The schema's version: asking for it, insisting on it, bringing it up to date."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from config.secret import Secret
+from tasks.rotation.errors import OperatorNeeded
+from tasks.store.cipher import Cipher
+from tasks.store.database import Database
+from tasks.store.sealed import CHECK_PLACE
+from tasks.store.tables import InstallationRow
+
+_ADVISORY_LOCK = 7_035_921_447
+"""Any number that nothing else in the same PostgreSQL database locks."""
+
+
+def _config(connection: sa.Connection | None = None) -> Config:
+    made = Config()
+    made.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    made.attributes["connection"] = connection
+    return made
+
+
+def newest() -> str:
+    """The schema version that this release needs."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    if head is None:
+        raise OperatorNeeded("The migrations are missing from this installation.", "Install the package again.")
+    return head
+
+
+def current(database: Database) -> str | None:
+    """The schema version that the database has; None when it is empty."""
+    with database.read() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def check(database: Database) -> None:
+    """Raise ``OperatorNeeded`` unless the database has the schema that this release needs."""
+    found, needed = current(database), newest()
+    if found == needed:
+        return
+    known = {s.revision for s in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if found is not None and found not in known:
+        raise OperatorNeeded(
+            f"The database has schema {found}, which is newer than this release ({needed}).", "Upgrade the program."
+        )
+    raise OperatorNeeded(
+        f"The database has schema {found or 'none'}, and this release needs {needed}.", "Run `rotator db upgrade`."
+    )
+
+
+def upgrade(database: Database, cipher: Cipher) -> str:
+    """Bring the schema up to date, whoever else tries at the same time; the version that it has then.
+
+    Runs in one transaction: an interrupted upgrade changes nothing.
+    """
+    with database.write() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+        command.upgrade(_config(connection), "head")
+        _initialise(connection, cipher)
+    return newest()
+
+
+def _initialise(connection: sa.Connection, cipher: Cipher) -> None:
+    """Give a new installation its identity, and the text by which it knows its master key."""
+    if connection.execute(sa.select(InstallationRow.id)).first() is None:
+        identity = str(uuid.uuid4())
+        sealed = cipher.seal(Secret(identity), CHECK_PLACE)
+        connection.execute(sa.insert(InstallationRow).values(id=1, installation_id=identity, check_sealed=sealed))

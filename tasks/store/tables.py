@@ -1,0 +1,233 @@
+"""The schema. Ciphertext columns end in ``_sealed``; everything else may be read by whoever may read the database."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from tasks.store.columns import Moment, Span
+
+_IN_FLIGHT = "state IN ('planned', 'creating', 'created', 'proven')"
+_ID = sa.String(36)
+
+
+class Base(DeclarativeBase):
+    """All tables."""
+
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: Moment,
+        timedelta: Span,
+        str: sa.Text,
+        int: sa.BigInteger,
+        bytes: sa.LargeBinary,
+    }
+
+
+class InstallationRow(Base):
+    """One row: which installation this is, and a known text that only the right master key opens."""
+
+    __tablename__ = "installation"
+
+    id: Mapped[int] = mapped_column(sa.Integer, primary_key=True, autoincrement=False)
+    installation_id: Mapped[str]
+    check_sealed: Mapped[bytes]
+
+
+class ConnectionRow(Base):
+    """A named, validated management key."""
+
+    __tablename__ = "connections"
+
+    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    app: Mapped[str]
+    method: Mapped[str]
+    description: Mapped[str | None]
+    key_sealed: Mapped[bytes]
+    key_revision: Mapped[int]
+    """Grows when the key is replaced; bound into the ciphertext, so that an older one cannot be put back."""
+    fingerprint: Mapped[str]
+    health: Mapped[str]
+    health_message: Mapped[str]
+    checked_at: Mapped[datetime]
+    paused_until: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class RotationRow(Base):
+    """The standing order, its lease and its alarm."""
+
+    __tablename__ = "rotations"
+    __table_args__ = (
+        sa.Index(
+            "uq_rotations_name",
+            "name",
+            unique=True,
+            sqlite_where=sa.text("removed_at IS NULL"),
+            postgresql_where=sa.text("removed_at IS NULL"),
+        ),
+        sa.Index(
+            "ix_rotations_wake_at",
+            "wake_at",
+            sqlite_where=sa.text("wake_at IS NOT NULL"),
+            postgresql_where=sa.text("wake_at IS NOT NULL"),
+        ),
+        sa.Index("ix_rotations_connection_id", "connection_id"),
+    )
+
+    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    name: Mapped[str]
+    connection_id: Mapped[str] = mapped_column(_ID, sa.ForeignKey("connections.id"))
+    key_name: Mapped[str]
+    limit_usd: Mapped[float | None] = mapped_column(sa.Double)
+    limit_reset: Mapped[str | None]
+    include_byok_in_limit: Mapped[bool]
+    workspace_id: Mapped[str | None]
+    expires_after: Mapped[timedelta | None]
+    every: Mapped[timedelta | None]
+    every_at: Mapped[str | None]
+    cron: Mapped[str | None]
+    timezone: Mapped[str]
+    window: Mapped[timedelta]
+    overlap: Mapped[timedelta]
+    cooling: Mapped[timedelta]
+    secret_name: Mapped[str]
+    created_at: Mapped[datetime]
+    paused: Mapped[bool]
+    removal: Mapped[str | None]
+    removed_at: Mapped[datetime | None]
+    last_rotated_at: Mapped[datetime | None]
+    last_version: Mapped[int]
+    attention: Mapped[str | None]
+    remedy: Mapped[str | None]
+    revision: Mapped[int]
+    """Grows with every operator's change, so that an alarm set from an older view is not believed."""
+    wake_at: Mapped[datetime | None]
+    dispatched_until: Mapped[datetime | None]
+    """A worker was told; until then nobody needs to tell another."""
+    lease_owner: Mapped[str | None]
+    lease_fence: Mapped[int]
+    lease_until: Mapped[datetime | None]
+
+
+class KeyVersionRow(Base):
+    """One OpenRouter key that a rotation minted or adopted."""
+
+    __tablename__ = "key_versions"
+    __table_args__ = (
+        sa.UniqueConstraint("rotation_id", "number"),
+        sa.Index(
+            "uq_key_versions_in_flight",
+            "rotation_id",
+            unique=True,
+            sqlite_where=sa.text(_IN_FLIGHT),
+            postgresql_where=sa.text(_IN_FLIGHT),
+        ),
+        sa.Index(
+            "uq_key_versions_active",
+            "rotation_id",
+            unique=True,
+            sqlite_where=sa.text("state = 'active'"),
+            postgresql_where=sa.text("state = 'active'"),
+        ),
+        sa.Index("ix_key_versions_key_hash", "key_hash"),
+        sa.Index("ix_key_versions_marker", "marker"),
+    )
+
+    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    rotation_id: Mapped[str] = mapped_column(_ID, sa.ForeignKey("rotations.id"))
+    number: Mapped[int]
+    state: Mapped[str]
+    reason: Mapped[str]
+    actor: Mapped[str]
+    marker: Mapped[str | None]
+    key_hash: Mapped[str | None]
+    key_sealed: Mapped[bytes | None]
+    emergency: Mapped[bool]
+    reviving: Mapped[bool]
+    attempts: Mapped[int]
+    next_attempt_at: Mapped[datetime | None]
+    error_family: Mapped[str | None]
+    error: Mapped[str | None]
+    remedy: Mapped[str | None]
+    planned_at: Mapped[datetime | None]
+    creating_at: Mapped[datetime | None]
+    created_at: Mapped[datetime | None]
+    proven_at: Mapped[datetime | None]
+    active_at: Mapped[datetime | None]
+    retiring_at: Mapped[datetime | None]
+    disabled_at: Mapped[datetime | None]
+    abandoned_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    retire_at: Mapped[datetime | None]
+    delete_at: Mapped[datetime | None]
+    settles_at: Mapped[datetime | None]
+    looked_at: Mapped[datetime | None]
+
+
+class DestinationRow(Base):
+    """A place where applications read the key. The target may hold a credential, so it is sealed."""
+
+    __tablename__ = "destinations"
+    __table_args__ = (sa.UniqueConstraint("rotation_id", "label"),)
+
+    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    rotation_id: Mapped[str] = mapped_column(_ID, sa.ForeignKey("rotations.id"))
+    kind: Mapped[str]
+    label: Mapped[str]
+    target_sealed: Mapped[bytes]
+    created_at: Mapped[datetime]
+
+
+class DeliveryRow(Base):
+    """One key version going to one destination."""
+
+    __tablename__ = "deliveries"
+
+    version_id: Mapped[str] = mapped_column(_ID, sa.ForeignKey("key_versions.id"), primary_key=True)
+    destination_id: Mapped[str] = mapped_column(
+        _ID, sa.ForeignKey("destinations.id", ondelete="CASCADE"), primary_key=True
+    )
+    delivered_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+
+
+class EventRow(Base):
+    """The append-only audit log."""
+
+    __tablename__ = "events"
+    __table_args__ = (sa.Index("ix_events_rotation_id_id", "rotation_id", "id"),)
+
+    id: Mapped[int] = mapped_column(
+        sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True
+    )
+    at: Mapped[datetime]
+    name: Mapped[str]
+    actor: Mapped[str]
+    why: Mapped[str]
+    rotation_id: Mapped[str | None] = mapped_column(_ID)
+    connection_id: Mapped[str | None] = mapped_column(_ID)
+    version: Mapped[int | None]
+    detail: Mapped[dict[str, str]] = mapped_column(sa.JSON)
+
+
+class HeartbeatRow(Base):
+    """When something that must keep beating last did."""
+
+    __tablename__ = "heartbeats"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]

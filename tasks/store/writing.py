@@ -1,0 +1,90 @@
+"""Writing a ``Change``: every version guarded by its previous state, every event beside its cause."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from config.secret import Secret
+from tasks.rotation.errors import LeaseLost
+from tasks.rotation.model import Delivery, Event, KeyVersion
+from tasks.rotation.ports import Change
+from tasks.store.cipher import Cipher
+from tasks.store.columns import as_millis
+from tasks.store.rows import difference, event_values, version_values
+from tasks.store.sealed import key_place
+from tasks.store.tables import ConnectionRow, DeliveryRow, EventRow, HeartbeatRow, KeyVersionRow, RotationRow
+
+
+def write_change(connection: sa.Connection, cipher: Cipher, change: Change) -> None:
+    """Write everything of ``change`` but the rotation's own row. Raises ``LeaseLost`` when a version is no
+    longer in the state that the change was decided from; the caller's transaction then rolls back."""
+    for before, after in sorted(change.versions, key=lambda pair: pair[0] is None):
+        if before is None:
+            connection.execute(sa.insert(KeyVersionRow).values(version_values(after)))
+        else:
+            _update_version(connection, before, after)
+    for version_id, key in change.keys.items():
+        _store_key(connection, cipher, version_id, key)
+    for delivery in change.deliveries:
+        _store_delivery(connection, delivery)
+    write_events(connection, change.events)
+
+
+def write_events(connection: sa.Connection, events: tuple[Event, ...]) -> None:
+    """Append to the audit log."""
+    if events:
+        connection.execute(sa.insert(EventRow), [event_values(e) for e in events])
+
+
+def _update_version(connection: sa.Connection, before: KeyVersion, after: KeyVersion) -> None:
+    values = difference(version_values(before), version_values(after))
+    if before.has_key and not after.has_key:
+        values["key_sealed"] = None
+    guard = (KeyVersionRow.id == before.id, KeyVersionRow.state == str(before.state))
+    if values and connection.execute(sa.update(KeyVersionRow).where(*guard).values(values)).rowcount != 1:
+        raise LeaseLost(f"version {before.number} is no longer {before.state}")
+
+
+def _store_key(connection: sa.Connection, cipher: Cipher, version_id: str, key: Secret) -> None:
+    sealed = cipher.seal(key, key_place(version_id))
+    connection.execute(sa.update(KeyVersionRow).where(KeyVersionRow.id == version_id).values(key_sealed=sealed))
+
+
+def _store_delivery(connection: sa.Connection, delivery: Delivery) -> None:
+    upsert(
+        connection,
+        DeliveryRow,
+        {"version_id": delivery.version_id, "destination_id": delivery.destination_id},
+        {"delivered_at": delivery.delivered_at, "error": delivery.error},
+    )
+
+
+def upsert(
+    connection: sa.Connection,
+    row: type[DeliveryRow | HeartbeatRow],
+    key: dict[str, Any],
+    values: dict[str, Any],
+) -> None:
+    """Insert, or update what is there."""
+    insert = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    statement = insert(row).values(key | values)
+    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
+
+
+def pause_connection(connection: sa.Connection, rotation_id: str, change: Change) -> None:
+    """Let every rotation of the connection wait; a longer pause that is there already stays."""
+    if change.pause_connection_until is None:
+        return
+    until = change.pause_connection_until
+    its_connection = sa.select(RotationRow.connection_id).where(RotationRow.id == rotation_id).scalar_subquery()
+    shorter = sa.or_(
+        ConnectionRow.paused_until.is_(None),
+        sa.type_coerce(ConnectionRow.paused_until, sa.BigInteger) < as_millis(until),
+    )
+    connection.execute(
+        sa.update(ConnectionRow).where(ConnectionRow.id == its_connection, shorter).values(paused_until=until)
+    )
