@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
@@ -175,13 +175,13 @@ class FaultBook:
                             return Plan(latency_s, rule.fault)
             return Plan(latency_s)
 
-    def hold(self, at_most_s: float) -> None:
-        """Wait for the next ``release``, or for ``at_most_s`` seconds."""
+    def hold(self, at_most_s: float, abandoned: Callable[[], bool] = lambda: False) -> None:
+        """Wait for the next ``release``, or for ``at_most_s`` seconds; not at all once ``abandoned`` says so."""
         with self._released:
             before = self._releases
             self._held += 1
             try:
-                self._released.wait_for(lambda: self._releases > before, at_most_s)
+                self._released.wait_for(lambda: self._releases > before or abandoned(), at_most_s)
             finally:
                 self._held -= 1
 

@@ -228,7 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._cut(cut)
             case Reply() as reply:
                 if reply.held_s:
-                    emulator.faults.hold(reply.held_s)
+                    emulator.faults.hold(reply.held_s, abandoned=emulator.stopping.is_set)
                 self._send(reply)
 
     def _cut(self, cut: Cut) -> None:
