@@ -1,0 +1,130 @@
+"""`rotator rotate` and `rotator undo`: ask for a change now, and wait for it if wanted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli.guard import MisuseError, complain, example, note
+from worker.cli.output import Json, Name, put
+from worker.cli.prompts import Yes, confirm
+from worker.cli.session import operations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tasks.operations import Operations
+    from tasks.operations.views import RotateAnswer
+
+Wait = Annotated[bool, typer.Option("--wait", help="Show progress until the new key is in service.")]
+Local = Annotated[bool, typer.Option("--local", help="Do the work in this process, when no worker runs.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put both commands on the root."""
+    app.command(
+        "rotate",
+        epilog=example(
+            "rotator rotate web --wait",
+            "rotator rotate --all",
+            "rotator rotate web --dry-run",
+            "rotator rotate web --emergency        # a key has leaked",
+        ),
+    )(rotate)
+    app.command("undo", epilog=example("rotator undo web --wait"))(undo)
+
+
+def rotate(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", show_default=False)] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Every rotation that is not paused.")] = False,
+    wait: Wait = False,
+    local: Local = False,
+    emergency: Annotated[
+        bool, typer.Option("--emergency", help="Once the new key is delivered, delete every older one at once.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would happen; change nothing.")] = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Rotate now, without waiting for the schedule.
+
+    Two people who ask at once get one rotation and the same answer. Each rotation is tried, also after one failed.
+    """
+    if bool(names) == everything:
+        raise MisuseError("give the names of rotations, or --all")
+    if dry_run and (emergency or wait or local):
+        raise MisuseError("--dry-run changes nothing: leave --emergency, --wait and --local out")
+    with operations() as ops:
+        chosen = _all_names(ops) if everything else list(dict.fromkeys(names or ()))
+        if dry_run:
+            _show_dry_runs(ops, chosen, json=json)
+            return
+        if emergency:
+            _confirm_emergency(chosen, yes=yes)
+        _each(ops, chosen, lambda name: ops.rotate(name, emergency=emergency), wait=wait, local=local, json=json)
+
+
+def undo(name: Name, wait: Wait = False, local: Local = False, json: Json = False) -> None:
+    """Bring the previous key back into service, while it is not deleted."""
+    with operations() as ops:
+        _each(ops, [name], ops.undo, wait=wait, local=local, json=json)
+
+
+def _each(
+    ops: Operations, names: list[str], ask: Callable[[str], RotateAnswer], *, wait: bool, local: bool, json: bool
+) -> None:
+    """Ask for each, then wait for each; one that fails stops no other. Ends with the worst exit code."""
+    codes, answers = [0], []
+    for name in names:
+        try:
+            answers.append(ask(name))
+        except Exception as error:  # noqa: BLE001 - told like any other, but after it the others still get their turn
+            codes.append(complain(error))
+    _tell(answers, wait=wait, local=local, json=json)
+    if wait or local:
+        from worker.cli.progress import follow
+
+        codes += [follow(ops, answer, wait=wait, local=local) for answer in answers]
+    if any(codes):
+        raise typer.Exit(max(codes))
+
+
+def _tell(answers: list[RotateAnswer], *, wait: bool, local: bool, json: bool) -> None:
+    if json:
+        from worker.cli.plain import as_json
+
+        typer.echo(as_json(answers))
+        return
+    for answer in answers:
+        joined = " (already on its way)" if answer.joined else ""
+        typer.echo(f"{answer.rotation}: version {answer.version} is on its way{joined}.")
+        if answer.notice and not local:
+            note(answer.notice)
+        elif not wait and not local:
+            note(f"`rotator rotation history {answer.rotation}` shows how it goes.")
+
+
+def _all_names(ops: Operations) -> list[str]:
+    views = ops.list_rotations()
+    for view in views:
+        if view.paused:
+            note(f"{view.name}: left out, it is paused")
+    return [view.name for view in views if not view.paused and view.removal is None]
+
+
+def _show_dry_runs(ops: Operations, names: list[str], *, json: bool) -> None:
+    from rich.console import Group
+
+    from worker.cli import render
+
+    put(tuple(ops.dry_run(n) for n in names), lambda views: Group(*map(render.dry_run, views)), json=json)
+
+
+def _confirm_emergency(names: list[str], *, yes: bool) -> None:
+    confirm(
+        f"Emergency: as soon as the new key is delivered, every older key of {', '.join(names)} is deleted at "
+        "OpenRouter, without overlap and without a way back. Whoever still uses one is refused at once. Go on?",
+        yes=yes,
+    )

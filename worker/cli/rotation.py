@@ -1,0 +1,201 @@
+"""`rotator rotation`: the standing orders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli import rotation_options as given
+from worker.cli.guard import MisuseError, example, note
+from worker.cli.output import Json, Name, put
+from worker.cli.prompts import Yes, confirm_name
+from worker.cli.session import operations
+
+if TYPE_CHECKING:
+    from tasks.operations.views import RotationView
+
+app = typer.Typer(
+    help="Set up and steer rotations.",
+    no_args_is_help=True,
+    epilog=example(
+        "rotator rotation create web --connection prod --key-name web --every 30d --publish dotenv:/srv/web/.env"
+    ),
+)
+
+
+@app.command(
+    epilog=example(
+        "rotator rotation create web --connection prod --key-name web --limit 50 --limit-reset monthly \\",
+        "    --every 30d --at 03:00 --timezone Europe/Berlin --publish dotenv:/srv/web/.env",
+        'rotator rotation create batch --connection prod --key-name batch --cron "0 3 1 * *"',
+        "rotator rotation create old --connection prod --adopt-hash HASH --every 30d",
+    )
+)
+def create(
+    name: Name,
+    *,
+    connection: given.Connection,
+    key_name: given.KeyName = None,
+    limit: given.Limit = None,
+    limit_reset: given.LimitReset = None,
+    include_byok_in_limit: given.IncludeByok = None,
+    workspace_id: given.WorkspaceId = None,
+    expires_after: given.ExpiresAfter = None,
+    every: given.Every = None,
+    at: given.At = None,
+    cron: given.Cron = None,
+    timezone: given.Timezone = "UTC",
+    window: given.Window = None,
+    overlap: given.Overlap = "24h",
+    cooling: given.Cooling = "24h",
+    secret_name: given.SecretName = "OPENROUTER_API_KEY",  # noqa: S107 - a variable's name
+    publish: given.Publish = None,
+    adopt_hash: given.AdoptHash = None,
+    initial: given.Initial = True,
+    json: Json = False,
+) -> None:
+    """Set up a rotation; its first key is minted, proven and published at once.
+
+    NAME is 1 to 64 of a-z, 0-9 and single hyphens. Give --every or --cron.
+    """
+    from tasks.operations.requests import RotationRequest, ScheduleRequest
+
+    request = RotationRequest(
+        name=name,
+        connection=connection,
+        schedule=ScheduleRequest(every=every, at=at, cron=cron, timezone=timezone, window=window),
+        key_name=key_name,
+        limit_usd=limit,
+        limit_reset=limit_reset,
+        include_byok_in_limit=include_byok_in_limit,
+        workspace_id=workspace_id,
+        expires_after=expires_after,
+        overlap=overlap,
+        cooling=cooling,
+        secret_name=secret_name,
+        publish=tuple(publish or ()),
+        adopt_hash=adopt_hash,
+        initial=initial,
+    )
+    with operations() as ops:
+        _show(ops.create_rotation(request), json=json)
+
+
+@app.command("list", epilog=example("rotator rotation list", "rotator rotation list --json"))
+def list_all(json: Json = False) -> None:
+    """List the rotations: status, current version, last and next time."""
+    from worker.cli.render import rotations
+
+    with operations() as ops:
+        put(ops.list_rotations(), rotations, json=json)
+
+
+@app.command(epilog=example("rotator rotation show web"))
+def show(name: Name, json: Json = False) -> None:
+    """Show one rotation, with its next three times."""
+    with operations() as ops:
+        _show(ops.show_rotation(name), json=json)
+
+
+@app.command(
+    epilog=example(
+        "rotator rotation update web --every 14d --at 04:30",
+        "rotator rotation update web --limit 80 --publish redis:redis://cache:6379/0#openrouter",
+        "rotator rotation update web --unpublish dotenv:/srv/old/.env",
+    )
+)
+def update(
+    name: Name,
+    *,
+    key_name: given.KeyName = None,
+    limit: given.Limit = None,
+    no_limit: given.NoLimit = False,
+    limit_reset: given.LimitReset = None,
+    no_limit_reset: given.NoLimitReset = False,
+    include_byok_in_limit: given.IncludeByok = None,
+    expires_after: given.ExpiresAfter = None,
+    no_expiry: given.NoExpiry = False,
+    every: given.Every = None,
+    at: given.At = None,
+    cron: given.Cron = None,
+    timezone: given.NewTimezone = None,
+    window: given.Window = None,
+    overlap: given.NewOverlap = None,
+    cooling: given.NewCooling = None,
+    publish: given.Publish = None,
+    unpublish: given.Unpublish = None,
+    json: Json = False,
+) -> None:
+    """Change a rotation. A schedule is replaced whole; the key's parameters apply from the next version on."""
+    from tasks.operations.requests import RotationUpdate
+
+    change = RotationUpdate(
+        key_name=given.or_unset(key_name),
+        limit_usd=given.or_none(limit, cleared=no_limit, option="--limit"),
+        limit_reset=given.or_none(limit_reset, cleared=no_limit_reset, option="--limit-reset"),
+        include_byok_in_limit=given.or_unset(include_byok_in_limit),
+        expires_after=given.or_none(expires_after, cleared=no_expiry, option="--expires-after"),
+        schedule=given.new_schedule(every=every, at=at, cron=cron, timezone=timezone, window=window),
+        overlap=given.or_unset(overlap),
+        cooling=given.or_unset(cooling),
+        add_publish=tuple(publish or ()),
+        remove_publish=tuple(unpublish or ()),
+    )
+    if change == RotationUpdate():
+        raise MisuseError("nothing to change: `rotator rotation update --help` lists what can be")
+    with operations() as ops:
+        _show(ops.update_rotation(name, change), json=json)
+    if given.changes_the_key(change):
+        note("The key's new parameters take effect at the next version; `rotator rotate` makes it now.")
+
+
+@app.command(epilog=example("rotator rotation pause web"))
+def pause(name: Name, json: Json = False) -> None:
+    """Stop making new versions; what is in flight is finished and old keys are still retired."""
+    with operations() as ops:
+        _show(ops.pause_rotation(name), json=json)
+
+
+@app.command(epilog=example("rotator rotation resume web"))
+def resume(name: Name, json: Json = False) -> None:
+    """Let a paused rotation follow its schedule again."""
+    with operations() as ops:
+        _show(ops.resume_rotation(name), json=json)
+
+
+@app.command(epilog=example("rotator rotation history web", "rotator rotation history web --json"))
+def history(name: Name, json: Json = False) -> None:
+    """Show every version with its times, reason, actor and outcome."""
+    from worker.cli import render
+
+    with operations() as ops:
+        put(ops.history(name), render.history, json=json)
+
+
+@app.command(
+    epilog=example("rotator rotation delete web --keep-keys", "rotator rotation delete web --revoke-keys --yes")
+)
+def delete(
+    name: Name,
+    keep_keys: Annotated[bool, typer.Option("--keep-keys", help="Its keys stay alive at OpenRouter.")] = False,
+    revoke_keys: Annotated[bool, typer.Option("--revoke-keys", help="Its keys are deleted at OpenRouter.")] = False,
+    yes: Yes = False,
+) -> None:
+    """Delete a rotation. What becomes of its keys must be said."""
+    from tasks.rotation.model import Removal
+
+    if keep_keys == revoke_keys:
+        raise MisuseError("say what becomes of its keys: either --keep-keys or --revoke-keys")
+    with operations() as ops:
+        ops.show_rotation(name)
+        confirm_name("rotation", name, yes=yes)
+        ops.delete_rotation(name, Removal.KEEP_KEYS if keep_keys else Removal.REVOKE_KEYS)
+    fate = "stay alive at OpenRouter" if keep_keys else "are deleted at OpenRouter as soon as possible"
+    note(f'Rotation "{name}" is deleted; its keys {fate}.')
+
+
+def _show(view: RotationView, *, json: bool) -> None:
+    from worker.cli import render
+
+    put(view, render.rotation, json=json)

@@ -1,0 +1,54 @@
+"""`rotator master-key` and `rotator db`: what an operator does to the database itself."""
+
+from __future__ import annotations
+
+import typer
+
+from worker.cli.guard import example
+from worker.cli.session import operations
+
+master_key = typer.Typer(
+    help="Make and rotate the key that encrypts the database.",
+    no_args_is_help=True,
+    epilog=example("rotator master-key generate > master.key"),
+)
+database = typer.Typer(
+    help="Prepare and check the database's schema.", no_args_is_help=True, epilog=example("rotator db upgrade")
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put both groups on the root."""
+    app.add_typer(master_key, name="master-key")
+    app.add_typer(database, name="db")
+
+
+@master_key.command(epilog=example("(umask 077; rotator master-key generate > /etc/rotator/master.key)"))
+def generate() -> None:
+    """Print a new master key. Keep it safe: without it the stored keys cannot be read."""
+    from config.master_key import generate_master_key
+
+    typer.echo(generate_master_key().reveal())
+
+
+@master_key.command(epilog=example("rotator master-key rotate"))
+def rotate() -> None:
+    """Encrypt everything anew under a new master key, while workers run; may be interrupted and run again."""
+    with operations() as ops:
+        count = ops.rotate_master_key()
+    typer.echo(f"{count} rows are encrypted under the new master key.")
+
+
+@database.command(epilog=example("rotator db upgrade"))
+def upgrade() -> None:
+    """Bring the schema up to date; run it before workers of a new release start. A second run does nothing."""
+    with opened() as rotator:
+        typer.echo(f"The schema is up to date: {rotator.store.upgrade()}.")
+
+
+@database.command(epilog=example("rotator db check"))
+def check() -> None:
+    """Say whether the schema is the one that this release needs; exit code 1 if not."""
+    with opened() as rotator:
+        rotator.store.check_schema()
+        typer.echo(f"The schema is the one that this release needs: {rotator.store.schema()}.")
