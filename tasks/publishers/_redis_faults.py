@@ -47,12 +47,15 @@ _LOGIN: Final = Fault(
 _RIGHTS: Final = Fault(
     OperatorNeeded,
     "the user may not do what publishing needs.",
-    "Allow +ping +select +get +set +publish +evalsha +script|load on the key, on {key}:rotation and on channel key:rotated.",
+    "Allow +ping +select +get +set +publish +evalsha +script|load on ~key, ~{key}:rotation and &key:rotated.",
 )
 _REFUSED: Final = Fault(
     Refused,
     "the server refused the command.",
-    "It must be Redis 5 or newer or Valkey, with EVALSHA enabled; key and {key}:rotation must be strings.",
+    "It must be Redis or Valkey, with EVALSHA enabled.",
+)
+_WRONG_TYPE: Final = Fault(
+    Refused, "key or {key}:rotation exists and is not a string.", "Delete or rename it, or publish to another key."
 )
 _UNREACHABLE: Final = Fault(Unavailable, "the server cannot be reached.")
 
@@ -102,7 +105,13 @@ FAULTS: Final[dict[type[Exception], Fault]] = {
 }
 """Every exception of the library; a test fails when it grows one that is not here."""
 
-LOST: Final = frozenset({exceptions.ConnectionError, exceptions.TimeoutError, exceptions.InvalidResponse})
+_BY_TEXT: Final = (
+    ("executing the script can't", _RIGHTS),  # Redis 7.0: the ACL denies what a script does
+    ("ACL failure in script", _RIGHTS),  # Valkey 9.1
+    ("WRONGTYPE", _WRONG_TYPE),
+)
+
+_LOST: Final = frozenset({exceptions.ConnectionError, exceptions.TimeoutError, exceptions.InvalidResponse})
 """Behind a request that was sent, these say nothing about its effect."""
 
 
@@ -122,13 +131,15 @@ def asked(call: Callable[[], Answer], label: str, *, changes: bool = False) -> A
 def translated(error: Exception, label: str, *, changes: bool) -> RotatorError:
     """``error`` in our words. Only what the client itself said of the network is repeated."""
     known = next(kind for kind in type(error).__mro__ if kind in FAULTS)
-    if changes and known in LOST:
+    if changes and known in _LOST:
         return OutcomeUnknown(f"{label}: the answer was lost; the value may have been set. Setting it again is safe.")
-    fault = _RIGHTS if _is_denied_in_script(error) else FAULTS[known]
+    fault = _fault(error, known)
     reason = f" {error}" if known is exceptions.ConnectionError else ""
     return fault.family(f"{label}: {fault.problem}{reason} The old value was left as it is.", fault.remedy)
 
 
-def _is_denied_in_script(error: Exception) -> bool:
-    """Redis 7 answers with a plain ERR when the ACL denies what a script does."""
-    return isinstance(error, exceptions.ResponseError) and "executing the script can't" in str(error)
+def _fault(error: Exception, known: type[Exception]) -> Fault:
+    """By class, and by its text where the library has no class of its own."""
+    if known is exceptions.ResponseError:
+        return next((fault for text, fault in _BY_TEXT if text in str(error)), FAULTS[known])
+    return FAULTS[known]
