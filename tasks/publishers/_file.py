@@ -103,11 +103,13 @@ def read(place: Place) -> Found | None:
     descriptor = _descriptor(place)
     if descriptor is None:
         return None
-    with open(descriptor, "rb") as file:
+    try:
         facts = os.fstat(descriptor)
         _refuse_special(facts)
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read()
         return Found(
-            content=file.read(),
+            content=content,
             device=facts.st_dev,
             inode=facts.st_ino,
             modified_ns=facts.st_mtime_ns,
@@ -117,6 +119,8 @@ def read(place: Place) -> Found | None:
             names=facts.st_nlink,
             attributes=_attributes(descriptor),
         )
+    finally:
+        os.close(descriptor)
 
 
 def replace(place: Place, found: Found | None, content: bytes) -> bool:
