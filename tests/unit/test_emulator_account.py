@@ -312,6 +312,15 @@ def test_a_key_is_under_one_guardrail_and_its_death_ends_the_assignment(account:
     assert call("GET", "/guardrails/assignments/keys")[1] == {"data": [], "total_count": 0}
 
 
+def test_assignments_are_listed_in_the_order_in_which_they_were_made(call: Client) -> None:
+    first, second = call.created()[1], call.created()[1]
+    guard = guardrail(call)
+    for hashes in ([first], [second], [first]):
+        call("POST", f"/guardrails/{guard}/assignments/keys", {"key_hashes": hashes})
+    _, body = call("GET", f"/guardrails/{guard}/assignments/keys")
+    assert [(a["key_hash"], a["key_name"]) for a in body["data"]] == [(second, "app"), (first, "app")]
+
+
 def test_assigning_an_unknown_hash_or_none_is_refused_and_changes_nothing(call: Client) -> None:
     _, key_hash = call.created()
     guard = guardrail(call)
@@ -351,18 +360,38 @@ def test_a_workspace_holds_five_destinations_of_a_type(call: Client) -> None:
     assert [call("POST", "/observability/destinations", order)[0] for _ in range(6)] == [201] * 5 + [409]
 
 
+def test_a_destinations_config_changes_field_by_field(call: Client) -> None:
+    order = {"type": "webhook", "name": "traces", "config": {"url": "https://traces.example", "method": "POST"}}
+    made = call("POST", "/observability/destinations", order)[1]["data"]["id"]
+    path = f"/observability/destinations/{made}"
+    assert call("PATCH", path, {"config": {"method": "PUT"}})[1]["data"]["config"] == {
+        "url": "https://traces.example",
+        "method": "PUT",
+    }
+
+
+def test_the_words_for_none_and_for_partners(call: Client) -> None:
+    status, body = call("POST", "/keys", {"name": "a", "limit": None, "limit_reset": None, "expires_at": None})
+    assert (status, body["data"]["expires_at"]) == (201, None)
+    assert call("POST", "/keys", {"name": "a", "external": {"user": "somebody"}})[0] == 403
+
+
+def test_a_workspace_slug_is_taken_once(call: Client) -> None:
+    assert [call("POST", "/workspaces", {"name": "Two", "slug": "two"})[0] for _ in range(2)] == [201, 400]
+
+
 def test_a_late_call_lands_at_its_time_and_in_order(account: Account, clock: Clock, call: Client) -> None:
     def order(name: str) -> Request:
         return Request("POST", "/keys", {}, MANAGEMENT_KEY, json.dumps({"name": name}).encode())
 
     account.handle_late(order("second"), 20)
     account.handle_late(order("first"), 10)
-    assert (account.minted, account.pending_effects) == ((), 2)
     clock.forward(seconds=9)
-    assert account.minted == ()
+    assert (account.existing(), account.pending_effects) == (frozenset(), 2)
     clock.forward(seconds=60)
-    assert [facts.name for facts in account.minted] == ["first", "second"]
-    assert account.minted[0].created_at == START + timedelta(seconds=10)
+    landed = account.minted
+    assert [facts.name for facts in landed] == ["first", "second"]
+    assert landed[0].created_at == START + timedelta(seconds=10)
     assert account.pending_effects == 0
     assert [(line.status, line.fault) for line in account.calls] == [(201, "late_effect")] * 2
 

@@ -122,6 +122,16 @@ def test_a_caller_that_gives_up_during_latency_leaves_an_effect_behind(rig: Rig)
     assert len(rig.account.minted) == 1
 
 
+def test_latency_and_another_fault_work_together(rig: Rig) -> None:
+    rig.faults.add(Fault(kind=FaultKind.LATENCY, seconds=READ_TIMEOUT_S + 0.1, times=1))
+    rig.faults.add(Fault(kind=FaultKind.NEVER_ARRIVES, times=1))
+    with pytest.raises(httpx.ReadTimeout):
+        rig.create()
+    rig.pass_time(0.3)
+    assert rig.account.minted == ()
+    assert [line.fault for line in rig.account.calls] == ["never_arrives"]
+
+
 def test_a_short_latency_only_delays(rig: Rig) -> None:
     rig.faults.add(Fault(kind=FaultKind.LATENCY, seconds=0.05))
     before = rig.account.now()

@@ -136,11 +136,17 @@ class Account:
 
     def live(self) -> frozenset[str]:
         """Hashes of the keys that are accepted now: not deleted, disabled or expired."""
-        return frozenset(facts.hash for facts in self.minted if facts.state == "live")
+        return self._hashes(lambda state: state == "live")
 
     def existing(self) -> frozenset[str]:
         """Hashes of the keys that are not deleted, whether accepted or not."""
-        return frozenset(facts.hash for facts in self.minted if facts.state != "deleted")
+        return self._hashes(lambda state: state != "deleted")
+
+    def _hashes(self, chosen: Callable[[str], bool]) -> frozenset[str]:
+        with self._lock:
+            self._settle()
+            now = self._clock()
+            return frozenset(record.hash for record in self._state.keys if chosen(record.state(now)))
 
     @property
     def calls(self) -> tuple[LoggedCall, ...]:
