@@ -10,13 +10,14 @@ what is bound to the old key, disable, delete.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, assert_never
 
 from tasks.rotation import delivering, minting, proving, retiring
 from tasks.rotation import policy as decide
-from tasks.rotation.errors import Broken, LeaseLost, RotatorError
+from tasks.rotation.errors import Broken, LeaseLost, Overtaken, RotatorError
 from tasks.rotation.model import KeyVersion
 from tasks.rotation.ports import Lease
 from tasks.rotation.turn import Turn, World
@@ -62,8 +63,9 @@ class Engine:
             if steps >= _STEPS_MOST:
                 step = decide.Wait(snapshot.now)
             if not isinstance(step, decide.Wait):
-                _perform(Turn(self._world, lease, snapshot), step)
                 steps += 1
+                with suppress(Overtaken):
+                    _perform(Turn(self._world, lease, snapshot), step)
             elif store.release_lease(lease, wake_at=step.until, seen_revision=snapshot.revision):
                 return Advanced(acquired=True, wake_at=step.until)
 
@@ -72,7 +74,7 @@ def _perform(turn: Turn, step: decide.Step) -> None:
     """One step. What goes wrong is stored on the version that it was about, with the time of the next attempt."""
     try:
         _dispatch(turn, step)
-    except LeaseLost:
+    except (LeaseLost, Overtaken):
         raise
     except RotatorError as error:
         _failed(turn, step, error)

@@ -15,7 +15,8 @@
     │   └── Refused               the other side understood the request and said no
     ├── Broken                a promise of the code or of the other side does not hold
     │   └── CannotDecrypt         a ciphertext does not open: wrong master key, or the row was tampered with
-    └── LeaseLost             someone else has this rotation: stop, commit nothing more
+    ├── LeaseLost             someone else has this rotation: stop, commit nothing more
+    └── Overtaken             an operator changed the row since it was read: read it again, decide anew
 
 No message ever contains key material.
 """
@@ -112,3 +113,9 @@ class LeaseLost(RotatorError):
     """Another worker has this rotation now: stop, and commit nothing more."""
 
     family = "lease-lost"
+
+
+class Overtaken(RotatorError):
+    """An operator changed the row since it was read; nothing was written: read it again and decide anew."""
+
+    family = "overtaken"

@@ -6,7 +6,15 @@ from dataclasses import replace
 from datetime import datetime
 
 from tasks.rotation import policy as decide
-from tasks.rotation.errors import Broken, LeaseLost, OperatorNeeded, OutcomeUnknown, RotatorError, TryAgain
+from tasks.rotation.errors import (
+    Broken,
+    LeaseLost,
+    OperatorNeeded,
+    OutcomeUnknown,
+    Overtaken,
+    RotatorError,
+    TryAgain,
+)
 from tasks.rotation.machine import together, told, transition
 from tasks.rotation.model import Attempt, KeyVersion, Reason, Rotation, VersionState
 from tasks.rotation.parameters import MARKER, name_at_openrouter
@@ -89,7 +97,7 @@ def _keep(turn: Turn, creating: KeyVersion, minted: MintedKey) -> None:
     created = transition(creating, _S.CREATED, at=turn.now, actor=turn.actor, key_hash=minted.key_hash, has_key=True)
     try:
         turn.commit(replace(created, keys={creating.id: minted.key}))
-    except LeaseLost:
+    except (LeaseLost, Overtaken):
         turn.provider.delete_key(turn.management_key(), minted.key_hash)
         turn.world.log("own_orphan_deleted", rotation=turn.rotation.name, version=creating.number)
         raise

@@ -42,6 +42,8 @@ class Reason(StrEnum):
     MANUAL = "manual"
     EMERGENCY = "emergency"
     ADOPTED = "adopted"
+    REPAIR = "repair"
+    """The active key was found dead at the provider."""
 
 
 class Removal(StrEnum):
@@ -197,6 +199,8 @@ class Snapshot:
     destinations: tuple[Destination, ...]
     deliveries: tuple[Delivery, ...]
     connection_paused_until: datetime | None = None
+    binds_keys: bool = True
+    """Whether something at the provider may name keys of this connection; False only after a recent look."""
 
     @property
     def in_flight(self) -> KeyVersion | None:

@@ -107,6 +107,8 @@ class Policy:
 
 def next_step(snapshot: Snapshot, policy: Policy) -> Step:
     """The one thing to do now, or how long there is nothing to do."""
+    if snapshot.rotation.removed_at is not None:
+        return Wait(None)
     soonest: datetime | None = None
     for due, step in _work(snapshot, policy):
         if due <= snapshot.now:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -17,6 +17,7 @@ from tasks.rotation.model import (
     KeyVersion,
     Rotation,
     Snapshot,
+    VersionState,
 )
 
 # --- provider --------------------------------------------------------------------------------------------------
@@ -108,6 +109,9 @@ class Provider(Protocol):
 
     def delete_key(self, management_key: Secret, key_hash: str) -> None:
         """Delete; returns when the key is gone, whoever deleted it. Idempotent."""
+
+    def binds_keys(self, management_key: Secret, *, workspace_id: str | None) -> bool:
+        """Whether anything in the workspace names any key by its hash, so that bindings may have to be carried."""
 
     def carry_bindings(
         self, management_key: Secret, *, old_hash: str, new_hash: str, workspace_id: str | None
@@ -204,7 +208,8 @@ class Store(Protocol):
         """Read everything that the next step is decided from."""
 
     def commit(self, lease: Lease, change: Change) -> None:
-        """Write it all, guarded by the fence and each version's previous state, or raise ``LeaseLost``."""
+        """Write it all or nothing, guarded by the fence (else ``LeaseLost``) and by each version's previous
+        state (else ``Overtaken``)."""
 
     def management_key(self, connection_id: str) -> Secret:
         """The connection's management key."""
@@ -217,3 +222,54 @@ class Store(Protocol):
 
     def target(self, destination_id: str) -> Secret:
         """Where a destination is; it may contain credentials."""
+
+
+# --- the operator's side ---------------------------------------------------------------------------------------
+
+
+class Desk(Protocol):
+    """State without a lease: what operators change, and what is compared with the provider."""
+
+    def change(self, name: str, decide: Callable[[Snapshot], Change]) -> Snapshot:
+        """Lock the rotation's row, decide, write, and wake the rotation; the snapshot that was decided from.
+
+        Nothing is written when ``decide`` raises. Raises ``NotFound``.
+        """
+
+    def connection_names(self) -> tuple[tuple[str, str], ...]:
+        """Id and name of every connection."""
+
+    def workspaces(self, connection_id: str) -> tuple[str | None, ...]:
+        """The workspaces in which rotations of this connection mint; None is the default one."""
+
+    def known_versions(self, connection_id: str) -> tuple[KnownVersion, ...]:
+        """Every version ever, of every rotation of this connection, deleted ones included."""
+
+    def record_check(self, connection_id: str, result: CheckResult, *, actor: str) -> None:
+        """Store what checking a management key found, with its event. A key found valid again, after it was
+        not, wakes the connection's rotations."""
+
+    def record_look(self, connection_id: str, *, binds_keys: bool) -> None:
+        """Store whether something at the provider names keys of this connection."""
+
+    def append(self, *events: Event) -> None:
+        """Write events that change no state."""
+
+    def now(self) -> datetime:
+        """The database's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownVersion:
+    """What is recorded of a key, for comparison with what the provider has."""
+
+    rotation_id: str
+    rotation_name: str
+    number: int
+    state: VersionState
+    marker: str | None
+    key_hash: str | None
+    delete_at: datetime | None
+    adopted: bool
+    released: bool
+    """Its rotation was deleted and the key left alive, in the operator's hands."""

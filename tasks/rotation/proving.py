@@ -38,7 +38,7 @@ def prove(turn: Turn, version: KeyVersion) -> None:
 def _carry_bindings(turn: Turn, version: KeyVersion) -> tuple[Event, ...]:
     """Give the new key what is bound to the active one's hash, before anyone can use it without."""
     old = turn.snapshot.active
-    if old is None or old.key_hash is None or version.reviving:
+    if not turn.snapshot.binds_keys or old is None or old.key_hash is None or version.reviving:
         return ()
     turn.hold()
     report = turn.provider.carry_bindings(

@@ -33,10 +33,11 @@ def delete(turn: Turn, version: KeyVersion) -> None:
     at_once = version.state is _S.ABANDONED or turn.rotation.removal or (active and active.emergency)
     if not at_once and not all_hold_the_active_key(turn):
         return
-    turn.hold()
-    turn.provider.drop_bindings(
-        turn.management_key(), old_hash=hash_of(version), workspace_id=turn.rotation.parameters.workspace_id
-    )
+    if turn.snapshot.binds_keys:
+        turn.hold()
+        turn.provider.drop_bindings(
+            turn.management_key(), old_hash=hash_of(version), workspace_id=turn.rotation.parameters.workspace_id
+        )
     turn.hold()
     turn.provider.delete_key(turn.management_key(), hash_of(version))
     path = (_S.RETIRING, _S.DELETED) if version.state is _S.ACTIVE else (_S.DELETED,)

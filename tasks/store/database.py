@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 
 from config.secret import Secret
 from tasks.rotation.errors import InvalidInput, OperatorNeeded, Unavailable
+from tasks.store.columns import as_moment
 
 _BUSY_MS: Final = 10_000
 _CONNECT_S: Final = 5
@@ -89,6 +91,10 @@ class Database:
         options = {"isolation_level": "REPEATABLE READ"} if self.engine.dialect.name == "postgresql" else {}
         with _translated(), self.engine.connect().execution_options(reading=True, **options) as connection:
             yield connection
+
+    def moment(self, connection: sa.Connection) -> datetime:
+        """The clock, read in the caller's transaction."""
+        return as_moment(connection.execute(sa.select(self.now)).scalar_one())
 
     def close(self) -> None:
         """Close every connection of this process."""

@@ -7,7 +7,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from tasks.store.columns import Moment, as_moment
+from tasks.store.columns import Moment
 from tasks.store.database import Database
 from tasks.store.tables import HeartbeatRow, RotationRow
 from tasks.store.writing import upsert
@@ -72,7 +72,7 @@ class Dispatch:
     def now(self) -> datetime:
         """The database's clock."""
         with self._database.read() as connection:
-            return as_moment(connection.execute(sa.select(self._database.now)).scalar_one())
+            return self._database.moment(connection)
 
 
 def _millis(column: sa.orm.InstrumentedAttribute[datetime | None]) -> sa.ColumnElement[int]:

@@ -138,7 +138,9 @@ class LeasedStore:
 def load_snapshot(connection: sa.Connection, database: Database, rotation_id: str) -> Snapshot:
     """Everything that the next step is decided from, in the caller's transaction."""
     query = (
-        sa.select(RotationRow.__table__, ConnectionRow.paused_until, database.now.label("now"))
+        sa.select(
+            RotationRow.__table__, ConnectionRow.paused_until, ConnectionRow.binds_keys, database.now.label("now")
+        )
         .join(ConnectionRow, ConnectionRow.id == RotationRow.connection_id)
         .where(RotationRow.id == rotation_id)
     )
@@ -167,6 +169,7 @@ def load_snapshot(connection: sa.Connection, database: Database, rotation_id: st
         destinations=tuple(Destination(d.id, d.kind, d.label) for d in destinations),
         deliveries=tuple(Delivery(d.version_id, d.destination_id, d.delivered_at, d.error) for d in deliveries),
         connection_paused_until=row.paused_until,
+        binds_keys=row.binds_keys,
     )
 
 

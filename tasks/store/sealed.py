@@ -82,7 +82,8 @@ def _all_sealed(connection: sa.Connection) -> Iterator[_Sealed]:
     """Every ciphertext in the database."""
     for check in connection.execute(sa.select(InstallationRow.check_sealed)):
         yield _Sealed(InstallationRow, "check_sealed", 1, check.check_sealed, CHECK_PLACE)
-    for row in connection.execute(sa.select(ConnectionRow.id, ConnectionRow.key_sealed, ConnectionRow.key_revision)):
+    management = sa.select(ConnectionRow.id, ConnectionRow.key_sealed, ConnectionRow.key_revision)
+    for row in connection.execute(management.where(ConnectionRow.deleted_at.is_(None))):
         place = management_key_place(row.id, row.key_revision)
         yield _Sealed(ConnectionRow, "key_sealed", row.id, row.key_sealed, place)
     keys = sa.select(KeyVersionRow.id, KeyVersionRow.key_sealed).where(KeyVersionRow.key_sealed.is_not(None))

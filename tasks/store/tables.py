@@ -62,8 +62,12 @@ class ConnectionRow(Base):
     health_message: Mapped[str]
     checked_at: Mapped[datetime]
     paused_until: Mapped[datetime | None]
+    binds_keys: Mapped[bool]
+    """Whether something at the provider may name keys by their hash; False only after a look that found nothing."""
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
+    """Set when it is deleted but deleted rotations, whose history stays, still refer to it."""
 
 
 class RotationRow(Base):

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from config.secret import Secret
-from tasks.rotation.errors import LeaseLost
+from tasks.rotation.errors import Overtaken
 from tasks.rotation.model import Delivery, Event, KeyVersion
 from tasks.rotation.ports import Change
 from tasks.store.cipher import Cipher
@@ -20,11 +20,14 @@ from tasks.store.tables import ConnectionRow, DeliveryRow, EventRow, HeartbeatRo
 
 
 def write_change(connection: sa.Connection, cipher: Cipher, change: Change) -> None:
-    """Write everything of ``change`` but the rotation's own row. Raises ``LeaseLost`` when a version is no
-    longer in the state that the change was decided from; the caller's transaction then rolls back."""
+    """Write everything of ``change`` but the rotation's own row.
+
+    Raises ``Overtaken`` when a version is no longer in the state that the change was decided from, or when
+    another version took its number or its place in line; the caller's transaction then rolls back.
+    """
     for before, after in sorted(change.versions, key=lambda pair: pair[0] is None):
         if before is None:
-            connection.execute(sa.insert(KeyVersionRow).values(version_values(after)))
+            _insert_version(connection, after)
         else:
             _update_version(connection, before, after)
     for version_id, key in change.keys.items():
@@ -40,13 +43,20 @@ def write_events(connection: sa.Connection, events: tuple[Event, ...]) -> None:
         connection.execute(sa.insert(EventRow), [event_values(e) for e in events])
 
 
+def _insert_version(connection: sa.Connection, version: KeyVersion) -> None:
+    try:
+        connection.execute(sa.insert(KeyVersionRow).values(version_values(version)))
+    except sa.exc.IntegrityError:
+        raise Overtaken(f"version {version.number} was planned by someone else meanwhile") from None
+
+
 def _update_version(connection: sa.Connection, before: KeyVersion, after: KeyVersion) -> None:
     values = difference(version_values(before), version_values(after))
     if before.has_key and not after.has_key:
         values["key_sealed"] = None
     guard = (KeyVersionRow.id == before.id, KeyVersionRow.state == str(before.state))
     if values and connection.execute(sa.update(KeyVersionRow).where(*guard).values(values)).rowcount != 1:
-        raise LeaseLost(f"version {before.number} is no longer {before.state}")
+        raise Overtaken(f"version {before.number} is no longer {before.state}")
 
 
 def _store_key(connection: sa.Connection, cipher: Cipher, version_id: str, key: Secret) -> None:

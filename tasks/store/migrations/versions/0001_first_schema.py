@@ -23,8 +23,10 @@ def upgrade() -> None:
         sa.Column("health_message", sa.Text(), nullable=False),
         sa.Column("checked_at", sa.BigInteger(), nullable=False),
         sa.Column("paused_until", sa.BigInteger(), nullable=True),
+        sa.Column("binds_keys", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("deleted_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_connections")),
         sa.UniqueConstraint("name", name=op.f("uq_connections_name")),
     )

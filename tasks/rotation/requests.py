@@ -1,0 +1,147 @@
+"""What a person may ask of a rotation at any time: decided on the locked row, then left to the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from tasks.rotation.errors import Conflict
+from tasks.rotation.machine import together, told, transition
+from tasks.rotation.minting import planning
+from tasks.rotation.model import OUTGOING, Attempt, Event, KeyVersion, Reason, Rotation, Snapshot, VersionState
+from tasks.rotation.ports import Change, Desk
+from tasks.rotation.turn import Ids
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What became of a request: the version that will answer it, and whether it was on its way already."""
+
+    rotation_id: str
+    rotation: str
+    version: int
+    joined: bool
+
+
+class Requests:
+    """Requests for a new version, or for the previous one. Each is one transaction; the engine does the rest."""
+
+    def __init__(self, desk: Desk, ids: Ids) -> None:
+        self._desk = desk
+        self._ids = ids
+
+    def rotate(self, name: str, *, actor: str, emergency: bool = False, reason: Reason = Reason.MANUAL) -> Asked:
+        """Ask for a new version. Whoever asks while one is in flight joins it and gets the same answer.
+
+        A version that waits after failures is tried again at once. Raises ``NotFound``, and ``Conflict`` when
+        the rotation is being deleted.
+        """
+        wanted = Reason.EMERGENCY if emergency else reason
+        return self._ask(
+            name, lambda s: _rotate(s, actor=actor, reason=wanted, version_id=self._ids.row(), emergency=emergency)
+        )
+
+    def undo(self, name: str, *, actor: str) -> Asked:
+        """Ask for the previous version back: re-enabled, proven, published, and active again.
+
+        Raises ``NotFound``, and ``Conflict`` when there is none left or another version is on its way.
+        """
+        return self._ask(name, lambda s: _undo(s, actor=actor))
+
+    def _ask(self, name: str, decide: Callable[[Snapshot], tuple[int, bool, Change]]) -> Asked:
+        answers: list[tuple[int, bool]] = []
+
+        def deciding(snapshot: Snapshot) -> Change:
+            number, joined, change = decide(snapshot)
+            answers.append((number, joined))
+            return change
+
+        rotation = self._desk.change(name, deciding).rotation
+        return Asked(rotation.id, rotation.name, *answers[-1])
+
+
+def _rotate(
+    snapshot: Snapshot, *, actor: str, reason: Reason, version_id: str, emergency: bool
+) -> tuple[int, bool, Change]:
+    rotation = _not_removed(snapshot)
+    current = snapshot.in_flight
+    if current is not None and not current.reviving:
+        return current.number, True, _hurry(snapshot, current, actor=actor, emergency=emergency)
+    if current is not None:
+        raise Conflict(
+            f"Version {current.number} of {rotation.name} is just being brought back.", "Ask again when it is active."
+        )
+    planned = planning(
+        rotation, at=snapshot.now, version_id=version_id, reason=reason, actor=actor, emergency=emergency
+    )
+    return rotation.last_version + 1, False, planned
+
+
+def _hurry(snapshot: Snapshot, current: KeyVersion, *, actor: str, emergency: bool) -> Change:
+    """Whoever joins a version that waits after a failure wants it tried now; an emergency makes it one."""
+    hurried = replace(current, emergency=current.emergency or emergency, attempt=replace(current.attempt, next_at=None))
+    name = "emergency_requested" if emergency else "rotation_requested"
+    return Change(
+        events=(told(current, name, at=snapshot.now, actor=actor, why="it was on its way already"),),
+        versions=((current, hurried),),
+    )
+
+
+def _undo(snapshot: Snapshot, *, actor: str) -> tuple[int, bool, Change]:
+    rotation = _not_removed(snapshot)
+    current = snapshot.in_flight
+    if current is not None and current.reviving:
+        return current.number, True, Change()
+    if current is not None and current.state is not VersionState.PLANNED:
+        raise Conflict(
+            f"Version {current.number} of {rotation.name} is {current.state}: on its way to active.",
+            "Let it finish, then undo it.",
+        )
+    previous = _previous(snapshot)
+    why = "an operator brings it back"
+    revived = transition(
+        previous,
+        VersionState.CREATED,
+        at=previous.created_at or snapshot.now,
+        actor=actor,
+        why=why,
+        reviving=True,
+        emergency=False,
+        retire_at=None,
+        delete_at=None,
+        attempt=Attempt(),
+    )
+    if current is None:
+        return previous.number, False, revived
+    cancelled = transition(
+        current,
+        VersionState.ABANDONED,
+        VersionState.DELETED,
+        at=snapshot.now,
+        actor=actor,
+        why=f"an undo to version {previous.number} took its place",
+    )
+    return previous.number, False, together(cancelled, revived)
+
+
+def _previous(snapshot: Snapshot) -> KeyVersion:
+    """The version that was last in service before the active one and can come back."""
+    candidates = [v for v in snapshot.versions if v.state in OUTGOING and v.has_key]
+    if not candidates:
+        raise Conflict(
+            f"{snapshot.rotation.name} has no previous key to bring back: there is none, it is deleted, or it was "
+            "adopted, so that its text is not known.",
+            "Use `rotator rotate` for a new key.",
+        )
+    return max(candidates, key=lambda v: (v.active_at or snapshot.rotation.created_at, v.number))
+
+
+def _not_removed(snapshot: Snapshot) -> Rotation:
+    if snapshot.rotation.removal is not None:
+        raise Conflict(f"{snapshot.rotation.name} is being deleted.", "`rotator status` shows when it is done.")
+    return snapshot.rotation
+
+
+def rotation_event(snapshot: Snapshot, name: str, *, actor: str, why: str = "") -> Event:
+    """An event of the rotation as a whole, caused by a person."""
+    return Event(at=snapshot.now, name=name, actor=actor, why=why, rotation_id=snapshot.rotation.id)

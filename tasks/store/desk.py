@@ -1,0 +1,173 @@
+"""The operator's side of the state: changes without a lease, on a locked row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from tasks.rotation.errors import NotFound
+from tasks.rotation.model import ConnectionHealth, Event, Reason, Snapshot, VersionState
+from tasks.rotation.ports import Change, CheckResult, KnownVersion
+from tasks.store.cipher import Cipher
+from tasks.store.columns import Moment
+from tasks.store.database import Database
+from tasks.store.leased import load_snapshot
+from tasks.store.rows import difference, rotation_values
+from tasks.store.tables import ConnectionRow, KeyVersionRow, RotationRow
+from tasks.store.writing import write_change, write_events
+
+
+class SqlDesk:
+    """``ports.Desk`` over a database."""
+
+    def __init__(self, database: Database, cipher: Cipher) -> None:
+        self._database = database
+        self._cipher = cipher
+
+    def change(self, name: str, decide: Callable[[Snapshot], Change]) -> Snapshot:
+        """See ``ports.Desk``."""
+        with self._database.write() as connection:
+            snapshot = lock_rotation(connection, self._database, name)
+            change = decide(snapshot)
+            apply(connection, self._cipher, snapshot, change)
+        return snapshot
+
+    def connection_names(self) -> tuple[tuple[str, str], ...]:
+        """See ``ports.Desk``."""
+        alive = ConnectionRow.deleted_at.is_(None)
+        query = sa.select(ConnectionRow.id, ConnectionRow.name).where(alive).order_by(ConnectionRow.name)
+        with self._database.read() as connection:
+            return tuple((row.id, row.name) for row in connection.execute(query))
+
+    def workspaces(self, connection_id: str) -> tuple[str | None, ...]:
+        """See ``ports.Desk``."""
+        query = sa.select(RotationRow.workspace_id).where(RotationRow.connection_id == connection_id).distinct()
+        with self._database.read() as connection:
+            return tuple({None, *connection.execute(query).scalars()})
+
+    def known_versions(self, connection_id: str) -> tuple[KnownVersion, ...]:
+        """See ``ports.Desk``."""
+        version, rotation = KeyVersionRow.__table__.c, RotationRow.__table__.c
+        query = (
+            sa.select(
+                version.rotation_id,
+                version.number,
+                version.state,
+                version.reason,
+                version.marker,
+                version.key_hash,
+                version.delete_at,
+                rotation.name.label("rotation_name"),
+                rotation.removed_at,
+            )
+            .join_from(KeyVersionRow, RotationRow, version.rotation_id == rotation.id)
+            .where(rotation.connection_id == connection_id)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return tuple(
+            KnownVersion(
+                rotation_id=row.rotation_id,
+                rotation_name=row.rotation_name,
+                number=row.number,
+                state=VersionState(row.state),
+                marker=row.marker,
+                key_hash=row.key_hash,
+                delete_at=row.delete_at,
+                adopted=row.reason == Reason.ADOPTED,
+                released=row.removed_at is not None and row.state != VersionState.DELETED,
+            )
+            for row in rows
+        )
+
+    def record_check(self, connection_id: str, result: CheckResult, *, actor: str) -> None:
+        """See ``ports.Desk``."""
+        with self._database.write() as connection:
+            now = self._database.moment(connection)
+            query = sa.select(ConnectionRow.health).where(ConnectionRow.id == connection_id).with_for_update()
+            before = connection.execute(query).scalar_one_or_none()
+            if before is None:
+                raise NotFound("The connection was deleted meanwhile.")
+            found = {
+                "health": str(result.health),
+                "health_message": f"{result.message} {result.remedy}".strip(),
+                "checked_at": now,
+            }
+            connection.execute(sa.update(ConnectionRow).where(ConnectionRow.id == connection_id).values(found))
+            event = Event(
+                at=now,
+                name="connection_checked",
+                actor=actor,
+                why=result.message,
+                connection_id=connection_id,
+                detail=(("health", str(result.health)), ("before", before)),
+            )
+            write_events(connection, (event,))
+            if result.health is ConnectionHealth.VALID and before != ConnectionHealth.VALID:
+                wake_connection(connection, self._database, connection_id)
+
+    def record_look(self, connection_id: str, *, binds_keys: bool) -> None:
+        """See ``ports.Desk``."""
+        statement = sa.update(ConnectionRow).where(ConnectionRow.id == connection_id).values(binds_keys=binds_keys)
+        with self._database.write() as connection:
+            connection.execute(statement)
+
+    def append(self, *events: Event) -> None:
+        """See ``ports.Desk``."""
+        with self._database.write() as connection:
+            write_events(connection, events)
+
+    def now(self) -> datetime:
+        """See ``ports.Desk``."""
+        with self._database.read() as connection:
+            return self._database.moment(connection)
+
+
+def lock_rotation(connection: sa.Connection, database: Database, name: str) -> Snapshot:
+    """The rotation called ``name``, locked until the transaction ends, awake, and marked as changed."""
+    statement = (
+        sa.update(RotationRow)
+        .where(RotationRow.name == name, RotationRow.removed_at.is_(None))
+        .values(
+            revision=RotationRow.revision + 1,
+            wake_at=sa.type_coerce(database.now, Moment),
+            dispatched_until=None,
+        )
+        .returning(RotationRow.id)
+    )
+    rotation_id = connection.execute(statement).scalar_one_or_none()
+    if rotation_id is None:
+        raise NotFound(f"There is no rotation {name}.", "`rotator rotation list` shows them.")
+    return load_snapshot(connection, database, rotation_id)
+
+
+def apply(connection: sa.Connection, cipher: Cipher, snapshot: Snapshot, change: Change) -> None:
+    """Write ``change``, which was decided from the locked ``snapshot``."""
+    if change.rotation is not None:
+        before, after = change.rotation
+        values = difference(rotation_values(before), rotation_values(after))
+        if values:
+            target = sa.update(RotationRow).where(RotationRow.id == snapshot.rotation.id)
+            connection.execute(target.values(values))
+    write_change(connection, cipher, change)
+
+
+def wake_connection(connection: sa.Connection, database: Database, connection_id: str) -> None:
+    """Let every rotation of the connection try again now, whatever it was waiting for after a failure."""
+    its_rotations = sa.select(RotationRow.id).where(
+        RotationRow.connection_id == connection_id, RotationRow.removed_at.is_(None)
+    )
+    failed = (KeyVersionRow.rotation_id.in_(its_rotations), KeyVersionRow.next_attempt_at.is_not(None))
+    connection.execute(sa.update(KeyVersionRow).where(*failed).values(next_attempt_at=None))
+    connection.execute(sa.update(ConnectionRow).where(ConnectionRow.id == connection_id).values(paused_until=None))
+    connection.execute(
+        sa.update(RotationRow)
+        .where(RotationRow.id.in_(its_rotations))
+        .values(
+            revision=RotationRow.revision + 1,
+            wake_at=sa.type_coerce(database.now, Moment),
+            dispatched_until=None,
+        )
+    )

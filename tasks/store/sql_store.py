@@ -1,0 +1,100 @@
+"""Everything that is stored, opened once in a process."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from config.master_key import MasterKeySource, generate_master_key, master_key_source
+from config.secret import Secret
+from config.settings import Settings
+from tasks.store import schema, sealed
+from tasks.store.cipher import Cipher
+from tasks.store.columns import database_now
+from tasks.store.connections import Connections
+from tasks.store.database import Database, make_engine
+from tasks.store.desk import SqlDesk
+from tasks.store.dispatch import Dispatch
+from tasks.store.leased import LeasedStore
+from tasks.store.rotations import Rotations
+
+
+class SqlStore:
+    """The state of one installation, on SQLite or PostgreSQL."""
+
+    def __init__(self, database: Database, master_key: MasterKeySource, *, lease: timedelta) -> None:
+        self._database = database
+        self._master_key = master_key
+        self.cipher = Cipher(master_key.keys, source=master_key.name)
+        self.leased = LeasedStore(database, self.cipher, lease=lease)
+        self.desk = SqlDesk(database, self.cipher)
+        self.connections = Connections(database, self.cipher)
+        self.rotations = Rotations(database, self.cipher)
+        self.dispatch = Dispatch(database)
+
+    def schema(self) -> str | None:
+        """The schema version that the database has; None when it is empty."""
+        return schema.current(self._database)
+
+    def check_schema(self) -> None:
+        """Raise ``OperatorNeeded``, naming what to run, unless the schema is the one that this release needs."""
+        schema.check(self._database)
+
+    def check_master_key(self) -> None:
+        """Raise ``CannotDecrypt`` unless the master key opens this database."""
+        with self._database.read() as connection:
+            sealed.check_master_key(connection, self.cipher)
+
+    def upgrade(self) -> str:
+        """Bring the schema up to date; safe at any time, and from many processes at once."""
+        return schema.upgrade(self._database, self.cipher)
+
+    def claim_due(self, limit: int) -> list[str]:
+        """See ``Dispatch.claim_due``."""
+        return self.dispatch.claim_due(limit)
+
+    def record_tick(self) -> None:
+        """Beat is alive."""
+        self.dispatch.record_tick()
+
+    def last_tick_age(self) -> timedelta | None:
+        """How long beat has been silent; None when it was never heard of."""
+        return self.dispatch.last_tick_age()
+
+    def now(self) -> datetime:
+        """The database's clock."""
+        return self.dispatch.now()
+
+    def rotate_master_key(self) -> int:
+        """Encrypt everything with a new master key; the number of ciphertexts changed.
+
+        May run while workers do, and be interrupted at any moment: the next call goes on where it stopped. A key
+        in a file gets its successor here, and the old one stays in the ring to open what was written meanwhile;
+        a key in a variable must have got its successor, in first place, from whoever sets it.
+        """
+        if self._master_key.path is not None and self._stale() == 0:
+            old = self._master_key.keys()[0]
+            self._master_key.replace((generate_master_key(), _as_text(old)))
+        with self._database.write() as connection:
+            return sealed.reseal_all(connection, self.cipher)
+
+    def _stale(self) -> int:
+        with self._database.read() as connection:
+            return sealed.count_stale(connection, self.cipher)
+
+    def close(self) -> None:
+        """Close the database's connections."""
+        self._database.close()
+
+
+def _as_text(key: bytes) -> Secret:
+    from base64 import urlsafe_b64encode  # noqa: PLC0415  # only a key rotation needs it
+
+    return Secret(urlsafe_b64encode(key).decode())
+
+
+def open_store(settings: Settings, *, now: sa.ColumnElement[int] | None = None) -> SqlStore:
+    """The store that the settings point to. ``now`` replaces the database's clock. Nothing is contacted yet."""
+    database = Database(make_engine(settings.database()), database_now() if now is None else now)
+    return SqlStore(database, master_key_source(settings), lease=settings.lease_s)

@@ -1,0 +1,110 @@
+"""The composition root: settings in, everything that works together out."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import uuid
+from functools import cache
+from typing import Final
+
+from config.logging import get_logger
+from config.settings import Settings
+from tasks.providers.openrouter import OpenRouter
+from tasks.publishers import open_publisher
+from tasks.rotation.engine import Engine
+from tasks.rotation.errors import Broken
+from tasks.rotation.policy import Policy
+from tasks.rotation.ports import Provider, Publisher
+from tasks.rotation.reconciling import Reconciler
+from tasks.rotation.requests import Requests
+from tasks.rotation.turn import Ids, World
+from tasks.store.sql_store import SqlStore, open_store
+
+_MARKER_BYTES: Final = 6
+log = get_logger(__name__)
+
+
+class Rotator:
+    """What one process needs, opened after a fork and closed at its end."""
+
+    def __init__(self, settings: Settings, store: SqlStore, provider: OpenRouter, *, actor: str) -> None:
+        self.settings = settings
+        self.store = store
+        self.provider = provider
+        self.actor = actor
+        self.ids = new_ids()
+        self.requests = Requests(store.desk, self.ids)
+        self.reconciler = Reconciler(store.leased, store.desk, self.provider_called, self.requests, actor=actor)
+        self.engine = Engine(
+            World(
+                store=store.leased,
+                provider=self.provider_called,
+                publisher=self._publisher,
+                policy=policy_of(settings),
+                ids=self.ids,
+                actor=actor,
+                log=log.info,
+            )
+        )
+
+    def provider_called(self, app: str) -> Provider:
+        """The provider of connections of this ``app``."""
+        if app != self.provider.app:
+            raise Broken(f"There is no provider for connections of the kind {app}.", "Upgrade the program.")
+        return self.provider
+
+    def _publisher(self, kind: str, destination_id: str) -> Publisher:
+        return open_publisher(kind, self.store.leased.target(destination_id))
+
+    def close(self) -> None:
+        """Close every connection of this process."""
+        self.provider.close()
+        self.store.close()
+
+
+def open_rotator(settings: Settings, *, actor: str | None = None, check: bool = True) -> Rotator:
+    """Open everything, and make sure that it fits: the schema, then the master key.
+
+    ``actor`` is who the events of this process name. Raises ``SettingsError`` for a master key that cannot be
+    read, ``OperatorNeeded`` for another schema, ``CannotDecrypt`` for another master key, ``Unavailable`` when the
+    database cannot be reached. ``check=False`` leaves that to the caller, who may be about to upgrade.
+    """
+    provider = OpenRouter(settings.openrouter_base_url)
+    store = open_store(settings)
+    try:
+        if check:
+            store.check_schema()
+            store.check_master_key()
+    except BaseException:
+        provider.close()
+        store.close()
+        raise
+    return Rotator(settings, store, provider, actor=actor or this_process())
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The numbers that decisions depend on, as set."""
+    return Policy(
+        settle=settings.settle_s,
+        retry_base=settings.retry_base_s,
+        retry_max=settings.retry_max_s,
+        attempts=settings.retry_attempts,
+        attention_pace=settings.attention_retry_s,
+    )
+
+
+def new_ids() -> Ids:
+    """Random identities."""
+    return Ids(row=lambda: str(uuid.uuid4()), marker=lambda: secrets.token_hex(_MARKER_BYTES))
+
+
+@cache
+def _host() -> str:
+    return socket.gethostname()
+
+
+def this_process() -> str:
+    """The name of this process in events and leases."""
+    return f"worker:{_host()}:{os.getpid()}"
