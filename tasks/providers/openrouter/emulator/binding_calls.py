@@ -1,4 +1,7 @@
-"""Calls about what hangs on a key's hash: guardrails, BYOK credentials, observability destinations."""
+"""Calls about what hangs on a key's hash: guardrails, BYOK credentials, observability destinations.
+
+Each public function is one row of the table in ``routes``.
+"""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from .workspaces import new_id
 DESTINATIONS_PER_TYPE = 5
 """OpenAPI document of 2026-08-22, ``POST /observability/destinations``."""
 
+_MASKABLE = 12
 _ZDR_PROVIDERS = ("anthropic", "openai", "google", "xai", "other")
 
 
@@ -173,7 +174,7 @@ class ByokCredentials(Shelf):
 
 def _masked(text: str) -> str:
     """First and last three characters, once the text is long enough to hide the rest."""
-    return f"{text[:3]}...{text[-3:]}" if len(text) >= 12 else "..."  # noqa: PLR2004
+    return f"{text[:3]}...{text[-3:]}" if len(text) >= _MASKABLE else "..."
 
 
 class Destinations(Shelf):

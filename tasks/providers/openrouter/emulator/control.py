@@ -21,12 +21,15 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from .account import Account
+from .bodies import read_count
 from .faults import FaultBook, parse_fault
 from .keys import stamp
-from .messages import Answer, JsonObject, error_answer
+from .messages import Answer, ApiError, JsonObject, error_answer
 
 CONTROL_PATH: Final = "/_emulator"
 """Where the control paths stand below the host."""
+
+_REFUSAL_LIMIT_S: Final = 86_400
 
 
 class Steered(Protocol):
@@ -43,6 +46,8 @@ def control(emulator: Steered, method: str, path: str, query: Mapping[str, str],
     """Answer one control call; ``path`` is relative to ``CONTROL_PATH``. 400 says what the body lacks."""
     try:
         return _dispatch(emulator, method, path, query, body)
+    except ApiError as error:
+        return error.answer()
     except ValueError as error:
         return error_answer(400, str(error))
 
@@ -52,7 +57,7 @@ def _dispatch(emulator: Steered, method: str, path: str, query: Mapping[str, str
         case "GET", "/state":
             return Answer(200, _state(emulator))
         case "GET", "/calls":
-            return Answer(200, _calls(emulator.account, int(query.get("after", "0"))))
+            return Answer(200, _calls(emulator.account, read_count(query, "after", 0)))
         case "POST", "/faults":
             emulator.faults.add(parse_fault(body))
         case "DELETE", "/faults":
@@ -60,7 +65,7 @@ def _dispatch(emulator: Steered, method: str, path: str, query: Mapping[str, str
         case "POST", "/release":
             return Answer(200, {"released": emulator.faults.release()})
         case "POST", "/refuse":
-            emulator.refuse(float(str(_field(body, "seconds"))))
+            emulator.refuse(_seconds(_field(body, "seconds")))
         case "POST", "/revoke":
             emulator.account.revoke_management_key(str(_field(body, "management_key")))
         case _:
@@ -73,6 +78,12 @@ def _field(body: bytes, name: str) -> object:
         return json.loads(body)[name]
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"the body must be a JSON object with {name!r}") from None
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _REFUSAL_LIMIT_S:
+        raise ValueError(f"seconds: must be a number from 0 to {_REFUSAL_LIMIT_S}")
+    return float(value)
 
 
 def _state(emulator: Steered) -> JsonObject:

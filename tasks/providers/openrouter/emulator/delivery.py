@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 
 from .account import Account
 from .faults import Ending, Fault, FaultKind
@@ -64,7 +65,7 @@ def _status(account: Account, request: Request, fault: Fault) -> Reply:
         account.handle(request, fault.kind.value)
     else:
         account.note_unheard(request, fault.kind.value)
-    headers = _rate_limit_headers(account) if fault.status == 429 else {}  # noqa: PLR2004
+    headers = _rate_limit_headers(account) if fault.status == HTTPStatus.TOO_MANY_REQUESTS else {}
     if fault.retry_after is not None:
         headers["Retry-After"] = str(fault.retry_after)
     if fault.body is None:

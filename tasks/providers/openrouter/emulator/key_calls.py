@@ -1,10 +1,10 @@
-"""Calls about keys, credits and workspaces."""
+"""Calls about keys, credits and workspaces: each public function is one row of the table in ``routes``."""
 
 from __future__ import annotations
 
 from . import bodies
 from .calls import CREATED, DELETED, OK, Call, page_of, workspace_of
-from .keys import USER_ID, stamp
+from .keys import USER_ID, KeyRecord, stamp
 from .messages import Answer, ApiError, JsonObject
 from .spend import Spend
 from .state import State
@@ -12,28 +12,51 @@ from .state import State
 
 def current_key(state: State, call: Call) -> Answer:
     record = call.caller.key
-    management = record is None
-    data: JsonObject = {
-        "label": "emulator-..." if record is None else record.label,
-        "is_management_key": management,
-        "is_provisioning_key": management,
-        "is_free_tier": False,
-        "limit": None if record is None else record.limit,
-        "limit_remaining": None if record is None else record.limit_remaining(call.now),
-        "limit_reset": None if record is None else record.limit_reset,
-        "include_byok_in_limit": record is not None and record.include_byok_in_limit,
-        "expires_at": None if record is None else stamp(record.expires_at),
-        "creator_user_id": USER_ID if record is None else record.creator_user_id,
-        "organization_id": None,
-        "workspace_id": state.workspaces.default_id if record is None else record.workspace_id,
-        "budgets": [] if record is None else state.budgets(record, call.now),
-        "effective_budget": None if record is None else state.effective_budget(record, call.now),
-        "allowed_data_regions": ["global"],
-        "free_model_daily_requests": {"limit": 1000, "remaining": 1000, "used": 0},
-        "rate_limit": {"requests": -1, "interval": "10s", "note": "This field is deprecated and safe to ignore."},
-        **(Spend() if record is None else record.spend).view(call.now),
+    about = _about_management_key(state, call) if record is None else _about_key(state, record, call)
+    return Answer(
+        OK,
+        {
+            "data": {
+                "is_management_key": record is None,
+                "is_provisioning_key": record is None,
+                "is_free_tier": False,
+                "organization_id": None,
+                "allowed_data_regions": ["global"],
+                "free_model_daily_requests": {"limit": 1000, "remaining": 1000, "used": 0},
+                "rate_limit": {"requests": -1, "interval": "10s", "note": "Deprecated and safe to ignore."},
+                **about,
+            }
+        },
+    )
+
+
+def _about_key(state: State, record: KeyRecord, call: Call) -> JsonObject:
+    return {
+        "label": record.label,
+        "limit": record.limit,
+        "limit_remaining": record.limit_remaining(call.now),
+        "limit_reset": record.limit_reset,
+        "include_byok_in_limit": record.include_byok_in_limit,
+        "expires_at": stamp(record.expires_at),
+        "creator_user_id": record.creator_user_id,
+        "workspace_id": record.workspace_id,
+        "budgets": state.budgets(record, call.now),
+        "effective_budget": state.effective_budget(record, call.now),
+        **record.spend.view(call.now),
     }
-    return Answer(OK, {"data": data})
+
+
+def _about_management_key(state: State, call: Call) -> JsonObject:
+    nothing = dict.fromkeys(("limit", "limit_remaining", "limit_reset", "expires_at", "effective_budget"))
+    return {
+        "label": "emulator-...",
+        "include_byok_in_limit": False,
+        "creator_user_id": USER_ID,
+        "workspace_id": state.workspaces.default_id,
+        "budgets": [],
+        **nothing,
+        **Spend().view(call.now),
+    }
 
 
 def list_keys(state: State, call: Call) -> Answer:

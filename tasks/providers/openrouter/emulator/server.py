@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import struct
 import sys
@@ -176,6 +177,7 @@ class _Http(ThreadingHTTPServer):
                 self._open.discard(connection)
 
     def cut_connections(self) -> None:
+        """End every connection at once; its thread sees the end and leaves."""
         with self._open_lock:
             for connection in self._open:
                 with suppress(OSError):
@@ -196,6 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Http
 
     def serve(self) -> None:
+        """One request: a control call, or a call of the API with whatever fault is due."""
         path, _, query_text = self.path.partition("?")
         query = dict(parse_qsl(query_text, keep_blank_values=True))
         body = self._read_body()
@@ -213,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _read_body(self) -> bytes | None:
         length = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not length.isdigit() or int(length) > _BODY_LIMIT:
+        if "Transfer-Encoding" in self.headers or not re.fullmatch(r"[0-9]{1,9}", length) or int(length) > _BODY_LIMIT:
             return None
         return self.rfile.read(int(length))
 
