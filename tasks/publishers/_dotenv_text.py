@@ -66,7 +66,7 @@ def edited(text: str, publication: Publication) -> str:
     _refuse_unreadable(bindings, publication.secret_name)
     _refuse_stale(bindings, publication)
     mark = _BYTE_ORDER_MARK if text.startswith(_BYTE_ORDER_MARK) else ""
-    result = mark + "".join(_pieces(bindings, publication, _line_end(text)))
+    result = mark + "".join(_pieces(bindings, publication))
     _verify(bindings, _parsed(result), publication)
     return result
 
@@ -112,19 +112,21 @@ def _refuse_stale(bindings: Iterable[Binding], publication: Publication) -> None
             )
 
 
-def _pieces(bindings: Sequence[Binding], publication: Publication, line_end: str) -> list[str]:
+def _pieces(bindings: Sequence[Binding], publication: Publication) -> list[str]:
     """The new file: old stamps gone, every assignment set, the new stamp above the one that counts, the last."""
     name = publication.secret_name
-    stamp = _new_stamp(publication) + line_end
+    stamp = _new_stamp(publication)
     places = [index for index, binding in enumerate(bindings) if binding.key == name]
     pieces = [_without_old_stamp(bindings, index, publication) for index in range(len(bindings))]
     for index in places:
         pieces[index] = _assigned(pieces[index], publication.value)
     if places:
-        pieces[places[-1]] = _below(pieces[places[-1]], stamp)
+        last = places[-1]
+        pieces[last] = _below(pieces[last], stamp + _last_line_end(pieces[: last + 1]))
         return pieces
-    ended = not pieces or re.search(r"[\r\n]\Z", "".join(pieces)) is not None
-    return [*pieces, "" if ended else line_end, stamp, f"{name}={_written(publication.value, '')}{line_end}"]
+    line_end = _last_line_end(pieces)
+    ended = not any(pieces) or re.search(r"[\r\n]\Z", "".join(pieces)) is not None
+    return [*pieces, "" if ended else line_end, stamp + line_end, f"{name}={_written(publication.value, '')}{line_end}"]
 
 
 def _without_old_stamp(bindings: Sequence[Binding], index: int, publication: Publication) -> str:
@@ -219,9 +221,10 @@ def _others(bindings: Iterable[Binding], name: str) -> list[tuple[str | None, st
     return [(b.key, b.value, b.error) for b in bindings if b.key != name and (b.key is not None or b.error)]
 
 
-def _line_end(text: str) -> str:
-    match = _LINE_END.search(text)
-    return match[0] if match else "\n"
+def _last_line_end(pieces: Iterable[str]) -> str:
+    """The newest convention of the file, which a new line follows."""
+    ends = _LINE_END.findall("".join(pieces))
+    return ends[-1] if ends else "\n"
 
 
 def _end_of(match: re.Match[str] | None) -> int:

@@ -48,11 +48,12 @@ if known.id == ours.id and (tonumber(known.sequence) or 0) > ours.sequence then 
 if held == value and stamp == new_stamp then return 'unchanged' end
 -- First, because a server may refuse it, and then nothing was changed. Nobody can look before the script ends.
 if held ~= value or known.version ~= ours.version then redis.call('PUBLISH', channel, announcement) end
-redis.call('SET', KEYS[1], value)
 redis.call('SET', KEYS[2], new_stamp)
+redis.call('SET', KEYS[1], value)
 return 'written'
 """
-"""KEYS: key, stamp. ARGV: value, stamp, channel, announcement. A SET drops an expiry: a key that vanishes is a gap."""
+"""KEYS: key, stamp. ARGV: value, stamp, channel, announcement. The value comes last, so that an error always means that
+the old one is still there. A SET drops an expiry: a key that vanishes is a gap."""
 
 _REHEARSE: Final = """
 for _, key in ipairs(KEYS) do
@@ -219,7 +220,7 @@ def _fields(target: Secret) -> dict[str, object]:
         **database,
         "scheme": url.scheme,
         "host": url.hostname or "",
-        "port": port or _DEFAULT_PORT,
+        "port": _DEFAULT_PORT if port is None else port,
         "socket": path if url.scheme == "unix" else "",
         "username": unquote(url.username or "") or None,
         "password": Secret(unquote(url.password)) if url.password else None,
