@@ -10,15 +10,16 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from celery import current_app, shared_task
+from celery import current_app
 from kombu.exceptions import OperationalError
 
 from config.logging import bound, get_logger
 from config.settings import settings
 from tasks.rotation.errors import Unavailable
-from tasks.safe_task import SafeTask, is_flag, is_id, is_slug, is_slug_or_none
+from tasks.safe_task import is_flag, is_id, is_slug, is_slug_or_none, task
 
 if TYPE_CHECKING:
+    from tasks.store.sql_store import SqlStore
     from tasks.wiring import Rotator
 
 log = get_logger(__name__)
@@ -72,19 +73,28 @@ def enqueue_advance(rotation_ids: Sequence[str]) -> None:
         ) from error
 
 
-@shared_task(base=SafeTask, name="rotation.dispatch_due", takes={})
+@task("rotation.dispatch_due")
 def dispatch_due() -> None:
     """Write beat's heartbeat, then hand every rotation whose time has come to a worker."""
     store = rotator().store
     store.record_tick()
     for _ in range(_BATCHES):
         due = store.claim_due(_BATCH)
-        enqueue_advance(due)
+        _hand_over(store, due)
         if len(due) < _BATCH:
             return
 
 
-@shared_task(base=SafeTask, name="rotation.advance", takes={"rotation_id": is_id})
+def _hand_over(store: SqlStore, due: list[str]) -> None:
+    """Enqueue what was claimed; without a broker give it back, so that the next tick need not wait for the claim."""
+    try:
+        enqueue_advance(due)
+    except Unavailable:
+        store.dispatch.give_back(due)
+        raise
+
+
+@task("rotation.advance", rotation_id=is_id)
 def advance(rotation_id: str) -> None:
     """Do what one rotation needs now. A copy that finds the lease taken does nothing."""
     with bound(rotation=rotation_id):
@@ -92,22 +102,27 @@ def advance(rotation_id: str) -> None:
         log.debug("rotation_advanced", acquired=outcome.acquired, wake_at=outcome.wake_at)
 
 
-@shared_task(base=SafeTask, name="rotation.rotate", takes={"name": is_slug, "emergency": is_flag})
+@task("rotation.rotate", name=is_slug, emergency=is_flag)
 def rotate(name: str, emergency: bool = False) -> None:
-    """Rotate now, because a person asked: from Flower, or with ``celery -A worker call rotation.rotate``."""
+    """Rotate now, because a person asked: from Flower, or with ``celery -A worker call rotation.rotate``.
+
+    Writes the request down, then does the work in this very task, whose state a person is watching.
+    """
     with bound(rotation=name):
-        answer = rotator().operations.rotate(name, emergency=emergency, actor="celery")
-        log.info("rotation_requested", version=answer.version, joined=answer.joined, emergency=emergency)
+        asked = rotator().requests.rotate(name, actor="celery", emergency=emergency)
+        log.info("rotation_requested", version=asked.version, joined=asked.joined, emergency=emergency)
+        rotator().engine.advance(asked.rotation_id)
 
 
-@shared_task(base=SafeTask, name="rotation.reconcile", takes={"connection": is_slug_or_none})
+@task("rotation.reconcile", connection=is_slug_or_none)
 def reconcile(connection: str | None = None) -> None:
     """Compare what the provider has with what the database says: one connection, or all of them."""
     with bound(connection=connection or "all"):
-        rotator().operations.reconcile(connection)
+        findings = rotator().reconciler.reconcile(connection)
+        log.info("reconciled", findings=len(findings))
 
 
-@shared_task(base=SafeTask, name="rotation.check_connections", takes={})
+@task("rotation.check_connections")
 def check_connections() -> None:
     """Prove every connection's management key, and write down what was found."""
-    rotator().operations.check_connections()
+    rotator().reconciler.check_all()

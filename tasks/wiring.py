@@ -11,7 +11,7 @@ from typing import Final
 
 from config.logging import get_logger
 from config.settings import Settings
-from tasks.providers.openrouter import OpenRouter
+from tasks.providers.openrouter.adapter import OpenRouter
 from tasks.publishers import open_publisher
 from tasks.rotation.engine import Engine
 from tasks.rotation.errors import Broken
@@ -49,6 +49,15 @@ class Rotator:
             )
         )
 
+    def check(self) -> None:
+        """Make sure that this process fits the database, before it works.
+
+        Raises ``OperatorNeeded`` for another schema, ``CannotDecrypt`` for another master key, ``SettingsError``
+        for one that cannot be read, ``Unavailable`` when the database cannot be reached.
+        """
+        self.store.check_schema()
+        self.store.check_master_key()
+
     def provider_called(self, app: str) -> Provider:
         """The provider of connections of this ``app``."""
         if app != self.provider.app:
@@ -64,24 +73,15 @@ class Rotator:
         self.store.close()
 
 
-def open_rotator(settings: Settings, *, actor: str | None = None, check: bool = True) -> Rotator:
-    """Open everything, and make sure that it fits: the schema, then the master key.
+def open_rotator(settings: Settings, *, actor: str | None = None) -> Rotator:
+    """Open everything; nothing is contacted yet, so call ``check`` before work.
 
-    ``actor`` is who the events of this process name. Raises ``SettingsError`` for a master key that cannot be
-    read, ``OperatorNeeded`` for another schema, ``CannotDecrypt`` for another master key, ``Unavailable`` when the
-    database cannot be reached. ``check=False`` leaves that to the caller, who may be about to upgrade.
+    ``actor`` is who the events of this process name. Raises ``InvalidInput`` or ``SettingsError`` for a setting
+    that cannot be used.
     """
-    provider = OpenRouter(settings.openrouter_base_url)
-    store = open_store(settings)
-    try:
-        if check:
-            store.check_schema()
-            store.check_master_key()
-    except BaseException:
-        provider.close()
-        store.close()
-        raise
-    return Rotator(settings, store, provider, actor=actor or this_process())
+    return Rotator(
+        settings, open_store(settings), OpenRouter(settings.openrouter_base_url), actor=actor or _this_process()
+    )
 
 
 def policy_of(settings: Settings) -> Policy:
@@ -105,6 +105,6 @@ def _host() -> str:
     return socket.gethostname()
 
 
-def this_process() -> str:
+def _this_process() -> str:
     """The name of this process in events and leases."""
     return f"worker:{_host()}:{os.getpid()}"

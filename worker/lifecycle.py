@@ -35,7 +35,19 @@ def command_line_app() -> Celery:
         from worker import flower  # noqa: PLC0415 - see above
 
         flower.prepare(ours)
+    connect_signals()
     return make_app(ours)
+
+
+def connect_signals() -> None:
+    """Have Celery's processes open, check and close what they need. A second call changes nothing."""
+    signals.setup_logging.connect(_keep_our_logging, weak=False)
+    signals.worker_init.connect(_check_before_work, weak=False)
+    signals.worker_ready.connect(_say_ready, weak=False)
+    signals.worker_process_init.connect(_open_after_fork, weak=False)
+    signals.worker_process_shutdown.connect(_close, weak=False)
+    signals.worker_shutdown.connect(_close, weak=False)
+    signals.beat_init.connect(_label_beat, weak=False)
 
 
 def _refuse_to_start(error: SettingsError | RotatorError) -> NoReturn:
@@ -44,12 +56,10 @@ def _refuse_to_start(error: SettingsError | RotatorError) -> NoReturn:
     raise SystemExit("\n".join(("rotator: not started:", *(f"  {line}" for line in lines))))
 
 
-@signals.setup_logging.connect(weak=False)
 def _keep_our_logging(**_: Any) -> None:
     """Being connected is what keeps Celery from setting up its own."""
 
 
-@signals.worker_init.connect(weak=False)
 def _check_before_work(**_: Any) -> None:
     """Refuse to start with a wrong master key or an older schema. Leaves nothing open for the children to inherit."""
     label_process("worker")
@@ -57,17 +67,15 @@ def _check_before_work(**_: Any) -> None:
 
     try:
         with closing(open_rotator(settings())) as rotator:
-            rotator.store.check_schema()
+            rotator.check()
     except (SettingsError, RotatorError) as error:
         _refuse_to_start(error)
 
 
-@signals.worker_ready.connect(weak=False)
 def _say_ready(**_: Any) -> None:
     log.info("worker_ready", concurrency=settings().worker_concurrency)
 
 
-@signals.worker_process_init.connect(weak=False)
 def _open_after_fork(**_: Any) -> None:
     """Open this child's resources. If that fails now, the first task tries again and reports it."""
     try:
@@ -76,13 +84,10 @@ def _open_after_fork(**_: Any) -> None:
         log.warning("worker_child_not_ready", error=str(error))
 
 
-@signals.worker_process_shutdown.connect(weak=False)
-@signals.worker_shutdown.connect(weak=False)
 def _close(**_: Any) -> None:
     jobs.close_rotator()
 
 
-@signals.beat_init.connect(weak=False)
 def _label_beat(**_: Any) -> None:
     label_process("beat")
     log.info("beat_ready", tick_s=settings().tick_s.total_seconds())

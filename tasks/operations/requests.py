@@ -48,7 +48,7 @@ class RotationRequest:
     expires_after: str | None = None
     overlap: str = "24h"
     cooling: str = "24h"
-    secret_name: str = "OPENROUTER_API_KEY"
+    secret_name: str = "OPENROUTER_API_KEY"  # noqa: S105  # a variable's name
     publish: tuple[Secret, ...] = ()
     adopt_hash: str | None = None
     initial: bool = True
@@ -60,10 +60,10 @@ class RotationUpdate:
     """What to change of a rotation; ``UNSET`` fields stay. Key parameters take effect at the next version."""
 
     key_name: str | Unset = UNSET
-    limit_usd: float | None | Unset = UNSET
-    limit_reset: str | None | Unset = UNSET
+    limit_usd: float | Unset | None = UNSET
+    limit_reset: str | Unset | None = UNSET
     include_byok_in_limit: bool | Unset = UNSET
-    expires_after: str | None | Unset = UNSET
+    expires_after: str | Unset | None = UNSET
     schedule: ScheduleRequest | Unset = UNSET
     overlap: str | Unset = UNSET
     cooling: str | Unset = UNSET

@@ -135,18 +135,6 @@ class DryRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that reconciling met, and what it did about it."""
-
-    connection: str
-    key_hash: str
-    name: str
-    verdict: str
-    """``orphan_deleted``, ``unknown_reported``, ``active_missing``, ``active_disabled``, ``due_for_deletion``."""
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class StatusView:
     """The state of the whole installation."""
 

@@ -126,6 +126,13 @@ class Rotations:
         with self._database.read() as connection:
             return tuple(_stored_event(row) for row in connection.execute(query))
 
+    def latest_events(self, rotation_id: str, *, limit: int) -> tuple[StoredEvent, ...]:
+        """The newest lines about one rotation, oldest first."""
+        query = sa.select(EventRow.__table__).where(EventRow.rotation_id == rotation_id)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(EventRow.id.desc()).limit(limit)).all()
+        return tuple(_stored_event(row) for row in reversed(rows))
+
     def names(self) -> dict[str, str]:
         """Name of every rotation ever, by id."""
         with self._database.read() as connection:

@@ -38,10 +38,12 @@ def opened() -> Iterator[Rotator]:
 @contextmanager
 def operations() -> Iterator[Operations]:
     """What an operator may ask. An embedded database is made on first use; an older schema is refused."""
+    from tasks.operations import Operations
+
     from config.settings import settings
 
     with opened() as rotator:
         if settings().embedded_database and rotator.store.schema() is None:
             rotator.store.upgrade()
-        rotator.store.check_schema()
-        yield rotator.operations
+        rotator.check()
+        yield Operations(rotator)

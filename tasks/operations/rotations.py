@@ -1,0 +1,266 @@
+"""Rotations: what a person asks for is validated whole before anything is stored."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from config.secret import Secret
+from tasks.operations.requests import UNSET, RotationRequest, RotationUpdate, ScheduleRequest, Unset
+from tasks.publishers import open_publisher, split_publish
+from tasks.rotation.errors import Conflict, InvalidInput
+from tasks.rotation.machine import together, told
+from tasks.rotation.minting import planning
+from tasks.rotation.model import (
+    IN_FLIGHT,
+    Event,
+    KeyParameters,
+    KeyVersion,
+    Reason,
+    Removal,
+    Rotation,
+    Snapshot,
+    VersionState,
+)
+from tasks.rotation.parameters import validated_parameters, validated_slug
+from tasks.rotation.ports import Change, RemoteKey
+from tasks.rotation.requests import rotation_event
+from tasks.rotation.schedule import Schedule, make_schedule, parse_span, refuse_if_too_short, upcoming
+from tasks.store.rotations import NewDestination
+from tasks.wiring import Rotator
+
+_SECRET_NAME_MOST = 200
+_RUNS_LOOKED_AT = 60
+
+
+def create(rotator: Rotator, request: RotationRequest) -> str:
+    """Store a new rotation, its first version in line unless ``initial`` is false; the rotation's id."""
+    store = rotator.store
+    name = validated_slug("NAME", request.name)
+    store.rotations.refuse_taken(name)
+    connection = store.connections.get(request.connection)
+    now = store.now()
+    schedule = _schedule(request.schedule)
+    overlap, cooling = _spans(schedule, request.overlap, request.cooling, now)
+    adopted = None if request.adopt_hash is None else _adoptable(rotator, connection.id, request.adopt_hash)
+    parameters = _parameters(request, adopted)
+    _refuse_early_expiry(parameters, schedule, overlap, now)
+    secret_name = _secret_name(request.secret_name)
+    destinations = [_destination(rotator, text, secret_name) for text in request.publish]
+    rotation = Rotation(
+        id=rotator.ids.row(),
+        name=name,
+        connection_id=connection.id,
+        parameters=parameters,
+        schedule=schedule,
+        overlap=overlap,
+        cooling=cooling,
+        secret_name=secret_name,
+        created_at=now,
+    )
+    rotation, change = _beginning(rotator, rotation, adopted, initial=request.initial)
+    store.rotations.insert(rotation, change, destinations)
+    return rotation.id
+
+
+def _beginning(
+    rotator: Rotator, rotation: Rotation, adopted: RemoteKey | None, *, initial: bool
+) -> tuple[Rotation, Change]:
+    """The rotation with the versions it begins with, and the change that stores those."""
+    now, actor = rotation.created_at, rotator.actor
+    created = Event(at=now, name="rotation_created", actor=actor, rotation_id=rotation.id)
+    changes = [Change(events=(created,))]
+    if adopted is not None:
+        version = _adopted_version(rotator, rotation, adopted)
+        rotation = replace(rotation, last_version=version.number)
+        event = told(version, "version_adopted", at=now, actor=actor, key_name=adopted.name)
+        changes.append(Change(events=(event,), versions=((None, version),)))
+    if initial:
+        planned = planning(rotation, at=now, version_id=rotator.ids.row(), reason=Reason.INITIAL, actor=actor)
+        rotation = replace(rotation, last_version=rotation.last_version + 1)
+        changes.append(replace(planned, rotation=None))
+    return rotation, together(*changes)
+
+
+def _adopted_version(rotator: Rotator, rotation: Rotation, adopted: RemoteKey) -> KeyVersion:
+    """The account's existing key as version 1: in service, its text unknown to us."""
+    return KeyVersion(
+        id=rotator.ids.row(),
+        rotation_id=rotation.id,
+        number=1,
+        state=VersionState.ACTIVE,
+        reason=Reason.ADOPTED,
+        actor=rotator.actor,
+        key_hash=adopted.key_hash,
+        planned_at=rotation.created_at,
+        created_at=adopted.created_at,
+        active_at=rotation.created_at,
+        expires_at=adopted.expires_at,
+    )
+
+
+def _adoptable(rotator: Rotator, connection_id: str, key_hash: str) -> RemoteKey:
+    """The account's key with this hash. Raises ``InvalidInput`` when there is none, ``Conflict`` when it is ours."""
+    rotator.store.rotations.refuse_known(key_hash)
+    app = rotator.store.leased.provider_name(connection_id)
+    found = rotator.provider_called(app).get_key(rotator.store.leased.management_key(connection_id), key_hash)
+    if found is None:
+        raise InvalidInput(
+            "--adopt-hash", "the account has no key with this hash", "OpenRouter's key page and GET /keys show hashes."
+        )
+    if found.disabled:
+        raise InvalidInput("--adopt-hash", "that key is disabled", "Enable it first, or create without --adopt-hash.")
+    return found
+
+
+def _parameters(request: RotationRequest, adopted: RemoteKey | None) -> KeyParameters:
+    """What keys shall be: as asked, and where not asked, as the adopted key is."""
+    key_name = request.key_name or (adopted.name if adopted else None)
+    if key_name is None:
+        raise InvalidInput("--key-name", "it is missing", "Give the name that the keys shall have at OpenRouter.")
+    asked_limit = request.limit_usd is not None or adopted is None
+    return validated_parameters(
+        key_name=key_name,
+        limit_usd=request.limit_usd if asked_limit or adopted is None else adopted.limit_usd,
+        limit_reset=request.limit_reset or (adopted.limit_reset if adopted and not asked_limit else None),
+        include_byok_in_limit=_byok(request, adopted),
+        workspace_id=request.workspace_id or (adopted.workspace_id if adopted else None),
+        expires_after=None
+        if request.expires_after is None
+        else parse_span(request.expires_after, field="--expires-after"),
+    )
+
+
+def _byok(request: RotationRequest, adopted: RemoteKey | None) -> bool:
+    if request.include_byok_in_limit is not None or adopted is None:
+        return bool(request.include_byok_in_limit)
+    return adopted.include_byok_in_limit
+
+
+def _schedule(request: ScheduleRequest) -> Schedule:
+    return make_schedule(
+        every=request.every, at=request.at, cron=request.cron, timezone=request.timezone, window=request.window
+    )
+
+
+def _spans(schedule: Schedule, overlap: str, cooling: str, now: datetime) -> tuple[timedelta, timedelta]:
+    spans = parse_span(overlap, field="--overlap"), parse_span(cooling, field="--cooling")
+    refuse_if_too_short(schedule, overlap=spans[0], cooling=spans[1], after=now)
+    return spans
+
+
+def _refuse_early_expiry(parameters: KeyParameters, schedule: Schedule, overlap: timedelta, now: datetime) -> None:
+    """A key must outlive the longest wait for its successor, and the overlap after that."""
+    if parameters.expires_after is None:
+        return
+    runs = upcoming(schedule, last_success=now, now=now, seed="", count=_RUNS_LOOKED_AT)
+    longest = max(later - earlier for earlier, later in zip((now, *runs), runs, strict=False))
+    if parameters.expires_after <= longest + overlap:
+        raise InvalidInput(
+            "--expires-after",
+            f"keys would expire before they are replaced: up to {longest} between rotations and {overlap} of overlap",
+            "Choose a longer life, or rotate more often.",
+        )
+
+
+def _secret_name(text: str) -> str:
+    if not text.strip() or len(text) > _SECRET_NAME_MOST or not text.isprintable():
+        raise InvalidInput(
+            "--secret-name", "it is empty, too long or not printable", "Use a name like OPENROUTER_API_KEY."
+        )
+    return text.strip()
+
+
+def _destination(rotator: Rotator, text: Secret, secret_name: str) -> NewDestination:
+    """A destination that may be read and written: it was tried, and nothing there was changed."""
+    kind, target = split_publish(text.reveal())
+    publisher = open_publisher(kind, target)
+    publisher.check(secret_name)
+    return NewDestination(rotator.ids.row(), kind, publisher.label, target)
+
+
+def update(rotator: Rotator, name: str, wanted: RotationUpdate) -> str:
+    """Change the order; key parameters take effect at the next version. The rotation's id."""
+    snapshot = rotator.store.rotations.get(name)
+    now, rotation = snapshot.now, snapshot.rotation
+    if wanted == RotationUpdate():
+        raise InvalidInput(
+            "rotation update", "there is nothing to change", "`rotator rotation update --help` lists what can."
+        )
+    schedule = rotation.schedule if isinstance(wanted.schedule, Unset) else _schedule(wanted.schedule)
+    overlap = rotation.overlap if isinstance(wanted.overlap, Unset) else parse_span(wanted.overlap, field="--overlap")
+    cooling = rotation.cooling if isinstance(wanted.cooling, Unset) else parse_span(wanted.cooling, field="--cooling")
+    refuse_if_too_short(schedule, overlap=overlap, cooling=cooling, after=now)
+    parameters = _updated(rotation.parameters, wanted)
+    _refuse_early_expiry(parameters, schedule, overlap, now)
+    add = [_destination(rotator, text, rotation.secret_name) for text in wanted.add_publish]
+    changed = replace(rotation, parameters=parameters, schedule=schedule, overlap=overlap, cooling=cooling)
+    event = rotation_event(snapshot, "rotation_updated", actor=rotator.actor, why=_in_words(wanted))
+    rotator.store.rotations.update(name, changed, add=add, remove=wanted.remove_publish, event=event)
+    return rotation.id
+
+
+def _updated(parameters: KeyParameters, wanted: RotationUpdate) -> KeyParameters:
+    life = wanted.expires_after
+    expires_after = parameters.expires_after if isinstance(life, Unset) else None
+    if isinstance(life, str):
+        expires_after = parse_span(life, field="--expires-after")
+    limit = parameters.limit_usd if isinstance(wanted.limit_usd, Unset) else wanted.limit_usd
+    reset = parameters.limit_reset if isinstance(wanted.limit_reset, Unset) else wanted.limit_reset
+    if limit is None and isinstance(wanted.limit_reset, Unset):
+        reset = None
+    return validated_parameters(
+        key_name=parameters.key_name if isinstance(wanted.key_name, Unset) else wanted.key_name,
+        limit_usd=limit,
+        limit_reset=reset,
+        include_byok_in_limit=(
+            parameters.include_byok_in_limit
+            if isinstance(wanted.include_byok_in_limit, Unset)
+            else wanted.include_byok_in_limit
+        ),
+        workspace_id=parameters.workspace_id,
+        expires_after=expires_after,
+    )
+
+
+def _in_words(wanted: RotationUpdate) -> str:
+    """Which fields an update names; never their values, since a target may contain a credential."""
+    named = [n for n in RotationUpdate.__dataclass_fields__ if getattr(wanted, n) not in (UNSET, ())]
+    return "changed " + ", ".join(n.replace("_", " ") for n in named)
+
+
+def pause(rotator: Rotator, name: str, *, paused: bool) -> None:
+    """Stop or resume the schedule. What is in flight finishes, and old keys are still retired. Resuming also
+    tries at once what waits after a failure."""
+
+    def decide(snapshot: Snapshot) -> Change:
+        if snapshot.rotation.removal is not None:
+            raise Conflict(f"{name} is being deleted.", "`rotator status` shows when it is done.")
+        hurried = () if paused else tuple((v, _hurried(v)) for v in snapshot.versions if v.attempt.next_at)
+        event = "rotation_paused" if paused else "rotation_resumed"
+        return Change(
+            events=(rotation_event(snapshot, event, actor=rotator.actor),),
+            versions=hurried,
+            rotation=(snapshot.rotation, replace(snapshot.rotation, paused=paused)),
+        )
+
+    rotator.store.desk.change(name, decide)
+
+
+def _hurried(version: KeyVersion) -> KeyVersion:
+    return replace(version, attempt=replace(version.attempt, next_at=None))
+
+
+def delete(rotator: Rotator, name: str, removal: Removal) -> str:
+    """Ask for the rotation's end; the engine does it and forgets no key on the way. The rotation's id."""
+
+    def decide(snapshot: Snapshot) -> Change:
+        if any(v.reviving and v.state in IN_FLIGHT for v in snapshot.versions):
+            raise Conflict(f"{name} is just being brought back to an earlier key.", "Let that finish first.")
+        return Change(
+            events=(rotation_event(snapshot, "rotation_deletion_requested", actor=rotator.actor, why=str(removal)),),
+            versions=tuple((v, _hurried(v)) for v in snapshot.versions if v.attempt.next_at),
+            rotation=(snapshot.rotation, replace(snapshot.rotation, removal=removal)),
+        )
+
+    return rotator.store.desk.change(name, decide).rotation.id
