@@ -13,9 +13,10 @@ import httpx
 import pytest
 
 from config.secret import Secret
-from tasks.providers.openrouter.adapter import OpenRouter, Timeouts
+from tasks.providers.openrouter.adapter import BINDINGS_TIMEOUT, CALL_TIMEOUT, OpenRouter, Timeouts
 from tasks.providers.openrouter.emulator import Account, EmulatorServer, EmulatorTransport, Fault, FaultBook, FaultKind
 from tasks.rotation.errors import (
+    Broken,
     CredentialRejected,
     InvalidInput,
     OutcomeUnknown,
@@ -28,6 +29,7 @@ from tasks.rotation.model import ConnectionHealth, KeyParameters, LimitReset
 from tasks.rotation.ports import BindingReport, MintedKey, Provider
 
 IMPATIENT = Timeouts(read_s=0.2)
+UNHURRIED = Timeouts(total_s=3600)
 MANAGEMENT = Secret("emulator-" + secrets.token_hex(8))
 NOWHERE = "0" * 64
 
@@ -476,6 +478,19 @@ def test_nothing_bound_costs_three_lists(scene: Scene, dashboard: Dashboard) -> 
     ]
 
 
+@pytest.mark.parametrize("kind", ["guardrail", "byok", "traces"])
+def test_whether_anything_names_a_key_is_seen_by_workspace(scene: Scene, dashboard: Dashboard, kind: str) -> None:
+    team = scene.account.add_workspace("Team", "team")
+    _, some_key = scene.account.mint("some key", workspace_id=team)
+    dashboard.byok(workspace_id=team)
+    dashboard.traces(workspace_id=team)
+    assert not scene.provider.binds_keys(MANAGEMENT, workspace_id=team)
+    getattr(dashboard, kind)(some_key, workspace_id=team)
+    assert scene.provider.binds_keys(MANAGEMENT, workspace_id=team)
+    in_default = scene.provider.binds_keys(MANAGEMENT, workspace_id=None)
+    assert in_default is (kind == "guardrail"), "guardrail assignments are listed for the whole account"
+
+
 def test_a_list_never_becomes_empty_nor_open_to_every_key(scene: Scene, dashboard: Dashboard) -> None:
     _, old = scene.account.mint("old")
     byok = dashboard.byok(old)
@@ -559,6 +574,44 @@ def test_what_was_attached_but_is_not_shown_is_unknown() -> None:
     provider = OpenRouter("https://openrouter.test/api/v1", transport=httpx.MockTransport(forgetful))
     with pytest.raises(OutcomeUnknown, match=byok):
         provider.carry_bindings(MANAGEMENT, old_hash=old, new_hash=new, workspace_id=None)
+
+
+def test_an_answer_that_contradicts_the_request_is_a_broken_promise() -> None:
+    account = Account()
+    (_, asked), (_, other) = account.mint("asked"), account.mint("other")
+    emulator = EmulatorTransport(account)
+
+    def contrary(request: httpx.Request) -> httpx.Response:
+        if request.method == "DELETE":
+            return httpx.Response(200, json={"deleted": False})
+        shown = httpx.Request("GET", str(request.url).replace(other, asked), headers=request.headers)
+        return emulator.handle_request(shown)
+
+    provider = OpenRouter("https://openrouter.test/api/v1", transport=httpx.MockTransport(contrary))
+    with pytest.raises(Broken, match="the key is unchanged"):
+        provider.set_disabled(MANAGEMENT, asked, disabled=True)
+    with pytest.raises(Broken, match="another key"):
+        provider.get_key(MANAGEMENT, other)
+    with pytest.raises(OutcomeUnknown):
+        provider.delete_key(MANAGEMENT, asked)
+
+
+def test_carrying_begins_no_call_that_would_outlast_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("tasks.providers.openrouter.looks.time.monotonic", lambda: now[0])
+    account = Account()
+    old, new = (account.mint(name)[1] for name in ("old", "new"))
+    Dashboard(account).byok(old)
+    emulator = EmulatorTransport(account)
+
+    def slow(request: httpx.Request) -> httpx.Response:
+        now[0] += CALL_TIMEOUT.total_seconds()
+        return emulator.handle_request(request)
+
+    client = OpenRouter("https://openrouter.test/api/v1", transport=httpx.MockTransport(slow), timeouts=UNHURRIED)
+    with pytest.raises(Unavailable, match="takes too long"):
+        client.carry_bindings(MANAGEMENT, old_hash=old, new_hash=new, workspace_id=None)
+    assert now[0] <= BINDINGS_TIMEOUT.total_seconds()
 
 
 def test_one_look_serves_many_rotations_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,8 @@ READ = Call("GET", "/keys", Effect.READ, "list the keys")
 CHANGE = Call("DELETE", "/keys/abc", Effect.CHANGE, "delete a key")
 CREATE = Call("POST", "/keys", Effect.CREATE, "create a key", body={"name": "n"})
 CALLS = [READ, CHANGE, CREATE]
-BEARER = Secret("sk-or-canary-" + secrets.token_hex(16))
+BEARER = Secret("emulator-canary-" + secrets.token_hex(16))
+"""Looks like no key of OpenRouter's, so that it must be known to be hidden."""
 MINTED = Secret("sk-or-canary-" + secrets.token_hex(16))
 
 FAMILY = {
@@ -212,7 +213,7 @@ def test_no_error_leads_to_a_key(name: str, make: Callable[[], OpenRouterClient]
 
 
 def test_what_openrouter_says_is_bounded_on_one_line_and_holds_no_key() -> None:
-    said = f"no\r\n\x1b[31m {BEARER.reveal()} Bearer abc.def sk-or-v1-rest " + "x" * 500
+    said = f"no\r\n\x1b[31m ({BEARER.reveal()}) Bearer abc.def sk-or-v1-rest " + "x" * 500
     error = error_from(answering(httpx.Response(400, json={"error": {"code": 400, "message": said}})))
     assert all(text not in error.message for text in (BEARER.reveal(), "abc.def", "sk-or-", "\n", "\r", "\x1b"))
     assert len(error.message) < 400

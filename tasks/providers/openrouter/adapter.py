@@ -2,18 +2,19 @@
 
 The calls of a rotation, in order:
 
-====================  ==========================================  ======================================
-step                  call                                        when
-====================  ==========================================  ======================================
-create                ``POST /keys``                              once; never repeated blindly
-prove                 ``GET /key`` with the new key               once
-carry bindings        three lists (see ``bindings``)              when something may be bound to the old key
-disable               ``PATCH /keys/{old hash}``                  once
-delete                ``DELETE /keys/{old hash}``                 once
-====================  ==========================================  ======================================
+==============  ======================================  =========================================
+step            call                                    when
+==============  ======================================  =========================================
+create          ``POST /keys``                          once; never repeated blindly
+prove           ``GET /key`` with the new key           once
+carry bindings  three lists (see ``bindings``)          unless ``binds_keys`` was False of late
+disable         ``PATCH /keys/{old hash}``              once
+drop bindings   two lists (see ``bindings``)            unless ``binds_keys`` was False of late
+delete          ``DELETE /keys/{old hash}``             once
+==============  ======================================  =========================================
 
-So a plain rotation costs four. A look for a create whose outcome is unknown costs ``GET /keys`` a page; ``check``
-costs ``GET /key`` and ``GET /keys``.
+So a rotation of an account that binds nothing to its keys costs four. A look for a create whose outcome is unknown
+costs a ``GET /keys`` for each page; ``check`` costs ``GET /key`` and ``GET /keys``; ``binds_keys`` three lists.
 """
 
 from __future__ import annotations
@@ -139,6 +140,10 @@ class OpenRouter:
         answer = self._client.ask(call, management_key, accept=_GONE)
         if answer.status != _NOT_FOUND:
             read_as(wire.DeletedKey, answer, call)
+
+    def binds_keys(self, management_key: Secret, *, workspace_id: str | None) -> bool:
+        """Whether anything in the workspace names any key by its hash, so that bindings may have to be carried."""
+        return self._bindings.exist(management_key, workspace_id)
 
     def carry_bindings(
         self, management_key: Secret, *, old_hash: str, new_hash: str, workspace_id: str | None

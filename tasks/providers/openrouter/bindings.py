@@ -70,6 +70,17 @@ class Bindings:
         self._memory = Memory(max_age)
         self._turn = threading.Lock()
 
+    def exist(self, key: Secret, workspace_id: str | None) -> bool:
+        """Whether a guardrail, BYOK credential or observability destination names any key by its hash.
+
+        A list that OpenRouter does not show us (403) counts as empty: nothing in it could be carried.
+        """
+        errand = Errand(self._client, key)
+        if self._memory.recall(key, "guardrails", lambda: guardrail_look(errand)).assignments:
+            return True
+        looks = (self._lists(errand, kind, workspace_id) for kind in LIST_KINDS)
+        return any(one.hashes is not None for look in looks for one in look.lists)
+
     def carry(self, key: Secret, old_hash: str, new_hash: str, workspace_id: str | None) -> BindingReport:
         """Attach to the new key what is bound to the old one, and read it back. A second call changes nothing.
 
