@@ -41,7 +41,7 @@ def query_options(model: type[BaseModel], query: str) -> dict[str, str]:
         raise InvalidInput(
             FIELD,
             f"what follows '?' must be name=value, with a name of: {', '.join(sorted(known))}.",
-            "Elsewhere in the target percent-encode a '?' as %3F.",
+            "In a URL, write a '?' that belongs to a password as %3F.",
         )
     return options
 

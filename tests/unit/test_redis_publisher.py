@@ -14,7 +14,7 @@ from secrets import token_hex
 from typing import ClassVar
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis import Redis, exceptions
 from redis.crc import key_slot
@@ -100,6 +100,7 @@ def test_a_bad_url_is_refused_without_repeating_it(target: str) -> None:
     assert refused.value.__context__ is None
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("ab:{}") | st.characters(codec="ascii", categories=["L", "N"]), min_size=1))
 def test_the_stamp_lives_in_the_slot_of_the_key(key: str) -> None:
     try:
