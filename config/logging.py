@@ -24,6 +24,7 @@ _FLOORS: Final = {
     # Least level of libraries that show too much below it; a higher ROTATOR_LOG_LEVEL still wins.
     "celery": logging.INFO,  # DEBUG prints task arguments and message bodies
     "celery.beat": logging.WARNING,  # INFO repeats every tick
+    "celery.worker.request": logging.WARNING,  # INFO announces each tick that expired while no worker ran
     "celery.worker.strategy": logging.WARNING,  # INFO announces each task, which says "succeeded" or "failed" later
     "kombu": logging.INFO,  # DEBUG prints message bodies
     "amqp": logging.INFO,
@@ -33,7 +34,7 @@ _FLOORS: Final = {
     "httpx": logging.WARNING,  # INFO prints every URL
     "httpcore": logging.WARNING,  # DEBUG prints headers
     "sqlalchemy": logging.WARNING,  # INFO prints statements with their parameters
-    "alembic": logging.INFO,
+    "alembic": logging.WARNING,  # INFO names its own parts and every look at the schema
     "asyncio": logging.INFO,
     "multiprocessing": logging.INFO,
 }

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
-from celery import Task
+from celery import Task, shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 
 from config.logging import bound, get_logger
@@ -119,6 +119,11 @@ class SafeTask(Task):  # type: ignore[misc]  # celery ships no types
             if not self.takes[name](value):
                 raise InvalidInput(name, "is not what this task takes", f"{self.name} takes ids and names only.")
         return given
+
+
+def task(task_name: str, /, **takes: Check) -> Callable[[Callable[..., None]], SafeTask]:
+    """Make a function a ``SafeTask`` called ``task_name``, whose parameters are what ``takes`` says, in this order."""
+    return cast("Callable[[Callable[..., None]], SafeTask]", shared_task(base=SafeTask, name=task_name, takes=takes))
 
 
 def _shown(arguments: Mapping[str, object]) -> str:

@@ -122,10 +122,11 @@ class Child:
         """
         if self._process is None:
             return
-        deadline = self._monotonic() + max(0.0, within_s)
+        began_s = self._monotonic()
+        deadline = began_s + max(0.0, within_s)
         self._process.terminate()
         while self._process.poll() is None and self._monotonic() < deadline and not (hurry and hurry.is_set()):
             time.sleep(_POLL_S)
         if self._process.poll() is None:
-            log.warning("child_killed", child=self.plan.name, waited_s=round(within_s, 1))
+            log.warning("child_killed", child=self.plan.name, waited_s=round(self._monotonic() - began_s, 1))
         self._forget()

@@ -145,7 +145,8 @@ class Supervisor:
         from tasks.wiring import open_rotator  # noqa: PLC0415 - slow to import, and not needed to be refused
 
         self._rotator = open_rotator(self.settings)
-        self._rotator.store.upgrade()
+        log.info("schema_ready", version=self._rotator.store.upgrade())
+        self._rotator.check()
 
     def _start_celery(self, *command: str, environment: Mapping[str, str] | None = None) -> None:
         self._add(
