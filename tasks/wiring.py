@@ -11,10 +11,9 @@ from typing import Final
 
 from config.logging import get_logger
 from config.settings import Settings
-from tasks.providers.openrouter.adapter import OpenRouter
+from tasks.providers import ClosableProvider, open_provider
 from tasks.publishers import open_publisher
 from tasks.rotation.engine import Engine
-from tasks.rotation.errors import Broken
 from tasks.rotation.policy import Policy
 from tasks.rotation.ports import Provider, Publisher
 from tasks.rotation.reconciling import Reconciler
@@ -29,10 +28,10 @@ log = get_logger(__name__)
 class Rotator:
     """What one process needs, opened after a fork and closed at its end."""
 
-    def __init__(self, settings: Settings, store: SqlStore, provider: OpenRouter, *, actor: str) -> None:
+    def __init__(self, settings: Settings, store: SqlStore, *, actor: str) -> None:
         self.settings = settings
         self.store = store
-        self.provider = provider
+        self._providers: dict[str, ClosableProvider] = {}
         self.actor = actor
         self.ids = new_ids()
         self.requests = Requests(store.desk, self.ids)
@@ -59,17 +58,18 @@ class Rotator:
         self.store.check_master_key()
 
     def provider_called(self, app: str) -> Provider:
-        """The provider of connections of this ``app``."""
-        if app != self.provider.app:
-            raise Broken(f"There is no provider for connections of the kind {app}.", "Upgrade the program.")
-        return self.provider
+        """The provider of connections of this ``app``: one for the whole process, opened at first use."""
+        if app not in self._providers:
+            self._providers[app] = open_provider(app, self.settings)
+        return self._providers[app]
 
     def _publisher(self, kind: str, destination_id: str) -> Publisher:
         return open_publisher(kind, self.store.leased.target(destination_id))
 
     def close(self) -> None:
         """Close every connection of this process."""
-        self.provider.close()
+        for provider in self._providers.values():
+            provider.close()
         self.store.close()
 
 
@@ -79,9 +79,7 @@ def open_rotator(settings: Settings, *, actor: str | None = None) -> Rotator:
     ``actor`` is who the events of this process name. Raises ``InvalidInput`` or ``SettingsError`` for a setting
     that cannot be used.
     """
-    return Rotator(
-        settings, open_store(settings), OpenRouter(settings.openrouter_base_url), actor=actor or _this_process()
-    )
+    return Rotator(settings, open_store(settings), actor=actor or _this_process())
 
 
 def policy_of(settings: Settings) -> Policy:
