@@ -171,7 +171,7 @@ def _clock(settings: Settings) -> Check:
 
 def clock_check(told: datetime, now: datetime) -> Check:
     """Judge the difference between OpenRouter's clock and ours."""
-    skew = now - told
+    skew = now - (told if told.tzinfo else told.replace(tzinfo=UTC))
     if abs(skew) <= SKEW_ALLOWED:
         return Check("clock", True, f"This clock and OpenRouter's agree to {abs(skew).total_seconds():.0f} s.")
     direction = "ahead of" if skew > timedelta(0) else "behind"
