@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from typer.core import TyperGroup
@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DONE, FAILED, MISUSE = 0, 1, 2
+_ORDER: Final = (
+    "demo", "up", "connection", "rotation", "rotate", "undo", "secret", "run",
+    "status", "watch", "reconcile", "doctor", "master-key", "db", "emulator",
+)  # fmt: skip
 
 
 class MisuseError(Exception):
@@ -19,6 +23,10 @@ class MisuseError(Exception):
 
 class Commands(TyperGroup):
     """The root of the command line; turns whatever a command raises into a message and an exit code."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """In the order in which a person meets them."""
+        return sorted(super().list_commands(ctx), key=_ORDER.index)
 
     def invoke(self, ctx: Any) -> Any:  # Typer's types for both are private
         """Run the command. Raises ``typer.Exit``; usage errors and a broken pipe are left to Typer."""

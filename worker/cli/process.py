@@ -25,8 +25,9 @@ def add_to(app: typer.Typer) -> None:
 def up(
     flower: Annotated[bool, typer.Option("--flower", help="Run Flower too, on loopback, with a password.")] = False,
 ) -> None:
-    """Run broker (embedded), worker and beat until Ctrl-C or SIGTERM.
+    """Run broker, worker and beat in one command.
 
+    Ctrl-C or SIGTERM ends all. The broker is an embedded Valkey unless ROTATOR_BROKER_URL names one.
     A process that dies is started again. A second Ctrl-C does not wait for running tasks.
     """
     from worker import supervisor
@@ -43,7 +44,7 @@ def emulator(
         typer.Option(metavar="JSON", help='A fault, like {"kind": "lost_reply", "method": "POST"}. May be repeated.'),
     ] = None,
 ) -> None:
-    """Run a stand-in for OpenRouter's management API, for trials and tests.
+    """Run a stand-in for OpenRouter, for trials and tests.
 
     It takes only management keys that begin with "emulator-". Never give it a real one.
     """

@@ -36,7 +36,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def rotate(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", show_default=False)] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", show_default=False)] = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="Every rotation that is not paused.")] = False,
     wait: Wait = False,
@@ -67,7 +67,7 @@ def rotate(
 
 
 def undo(name: Name, wait: Wait = False, local: Local = False, json: Json = False) -> None:
-    """Bring the previous key back into service, while it is not deleted."""
+    """Bring the previous key back, while it is not deleted."""
     with operations() as ops:
         _each(ops, [name], ops.undo, wait=wait, local=local, json=json)
 
@@ -117,9 +117,9 @@ def _all_names(ops: Operations) -> list[str]:
 def _show_dry_runs(ops: Operations, names: list[str], *, json: bool) -> None:
     from rich.console import Group
 
-    from worker.cli import render
+    from worker.cli import render_rotation
 
-    put(tuple(ops.dry_run(n) for n in names), lambda views: Group(*map(render.dry_run, views)), json=json)
+    put(tuple(ops.dry_run(n) for n in names), lambda views: Group(*map(render_rotation.dry_run, views)), json=json)
 
 
 def _confirm_emergency(names: list[str], *, yes: bool) -> None:

@@ -79,13 +79,17 @@ def create(
         initial=initial,
     )
     with operations() as ops:
-        _show(ops.create_rotation(request), json=json)
+        view = ops.create_rotation(request)
+    _show(view, json=json)
+    if view.in_flight is not None:
+        note(f"Version {view.in_flight.number} is on its way. `rotator rotation show {name}` tells how it goes;")
+        note(f"where no worker runs, `rotator rotate {name} --local` brings it into service from here.")
 
 
 @app.command("list", epilog=example("rotator rotation list", "rotator rotation list --json"))
 def list_all(json: Json = False) -> None:
     """List the rotations: status, current version, last and next time."""
-    from worker.cli.render import rotations
+    from worker.cli.render_rotation import rotations
 
     with operations() as ops:
         put(ops.list_rotations(), rotations, json=json)
@@ -167,10 +171,10 @@ def resume(name: Name, json: Json = False) -> None:
 @app.command(epilog=example("rotator rotation history web", "rotator rotation history web --json"))
 def history(name: Name, json: Json = False) -> None:
     """Show every version with its times, reason, actor and outcome."""
-    from worker.cli import render
+    from worker.cli import render_rotation
 
     with operations() as ops:
-        put(ops.history(name), render.history, json=json)
+        put(ops.history(name), render_rotation.history, json=json)
 
 
 @app.command(
@@ -191,11 +195,11 @@ def delete(
         ops.show_rotation(name)
         confirm_name("rotation", name, yes=yes)
         ops.delete_rotation(name, Removal.KEEP_KEYS if keep_keys else Removal.REVOKE_KEYS)
-    fate = "stay alive at OpenRouter" if keep_keys else "are deleted at OpenRouter as soon as possible"
-    note(f'Rotation "{name}" is deleted; its keys {fate}.')
+    fate = "stay alive at OpenRouter" if keep_keys else "are deleted at OpenRouter"
+    note(f'Rotation "{name}" goes as soon as a worker has seen to it; its keys {fate}.')
 
 
 def _show(view: RotationView, *, json: bool) -> None:
-    from worker.cli import render
+    from worker.cli import render_rotation
 
-    put(view, render.rotation, json=json)
+    put(view, render_rotation.rotation, json=json)

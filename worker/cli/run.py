@@ -19,7 +19,7 @@ def add_to(app: typer.Typer) -> None:
     """Put the command on the root."""
     app.command(
         "run",
-        context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+        context_settings={"allow_interspersed_args": False},  # COMMAND's own options are its own
         epilog=example(
             "rotator run --rotation web -- gunicorn web:app",
             "rotator run --rotation web --signal HUP -- nginx -g 'daemon off;'",
@@ -28,7 +28,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def run(
-    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", show_default=False)],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND", show_default=False)],
     rotation: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Whose key to give it; may be repeated. Default: the only rotation."),
@@ -44,11 +44,14 @@ def run(
         float, typer.Option(metavar="S", min=0.0, help="Seconds between SIGTERM and SIGKILL at a restart.")
     ] = 10.0,
 ) -> None:
-    """Run COMMAND with the key in its environment; on a new version restart it, or signal it.
+    """Run a command with the current key in its environment.
 
-    The variable is the rotation's secret name. SIGTERM, SIGINT and the like are passed on; the exit code is COMMAND's
-    (126 not executable, 127 not found, 128+N ended by signal N). With --signal the environment of the running
-    process cannot change: it must read the new key itself, from a destination or `rotator secret get`.
+    On a new version it is restarted (SIGTERM, the grace, SIGKILL), or signalled. The variable is the rotation's
+    secret name. SIGTERM, SIGINT and the like are passed on; the exit code is COMMAND's (126 not executable, 127 not
+    found, 128+N ended by signal N).
+
+    With --signal the environment of the running process cannot change: it must read the new key from a destination.
+    The master key and other secrets among our own settings are not passed on.
     """
     from worker.cli.child import Child, keep_current
     from worker.cli.keys import Keys

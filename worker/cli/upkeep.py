@@ -5,15 +5,15 @@ from __future__ import annotations
 import typer
 
 from worker.cli.guard import example
-from worker.cli.session import operations
+from worker.cli.session import opened, operations
 
 master_key = typer.Typer(
-    help="Make and rotate the key that encrypts the database.",
+    help="Make and rotate the key of the encrypted database.",
     no_args_is_help=True,
     epilog=example("rotator master-key generate > master.key"),
 )
 database = typer.Typer(
-    help="Prepare and check the database's schema.", no_args_is_help=True, epilog=example("rotator db upgrade")
+    help="Prepare and check the database.", no_args_is_help=True, epilog=example("rotator db upgrade")
 )
 
 

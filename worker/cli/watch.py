@@ -15,6 +15,7 @@ from tasks.rotation.model import VersionState
 from worker.cli import render
 from worker.cli.guard import note
 from worker.cli.plain import distance
+from worker.cli.render_rotation import rotations, state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +81,7 @@ def _page(ops: Operations, rotation: str | None, events: deque[EventView]) -> Re
     return Group(
         Text(f"rotator watch   {now:%Y-%m-%d %H:%M:%SZ}   Ctrl-C ends", "dim"),
         Text(),
-        render.rotations(shown),
+        rotations(shown),
         Text(),
         _versions(living, now),
         Text(),
@@ -91,7 +92,10 @@ def _page(ops: Operations, rotation: str | None, events: deque[EventView]) -> Re
 def _versions(living: list[tuple[str, KeyVersion]], now: datetime) -> RenderableType:
     return render.table(
         ("ROTATION", "VERSION", "STATE", "NEXT STEP", "HASH"),
-        ((name, f"v{v.number}", render.state(v.state), _next_step(v, now), v.key_hash or "-") for name, v in living),
+        (
+            (name, f"v{v.number}", render_rotation.state(v.state), _next_step(v, now), v.key_hash or "-")
+            for name, v in living
+        ),
     )
 
 

@@ -11,8 +11,9 @@ def demo(
     rotations: Annotated[int, typer.Option(metavar="N", min=1, max=50, help="Rotations after the first key.")] = 3,
     every: Annotated[int, typer.Option(metavar="S", min=3, max=3600, help="Seconds between two rotations.")] = 5,
 ) -> None:
-    """Rotate a key again and again against an emulated OpenRouter, while an application uses it, and judge.
+    """Show the whole job in half a minute, with a verdict.
 
+    A key is rotated on schedule against an emulated OpenRouter, again and again, while an application uses it.
     Nothing needs to be set up and nothing is left behind. Broker, worker, beat and the emulator run as processes of
     their own, the database is SQLite in a temporary folder, and your settings and data are not touched.
 

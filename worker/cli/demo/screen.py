@@ -17,7 +17,7 @@ from rich.text import Text
 from tasks.rotation.model import KeyVersion, VersionState
 from worker.cli.demo.scene import LIFE, Scene, transitions
 from worker.cli.demo.verdict import Figure, all_right
-from worker.cli.render import STATE_STYLE
+from worker.cli.render_rotation import STATE_STYLE
 
 _WIDEST: Final = 92
 _FRAMES_PER_S: Final = 8

@@ -60,8 +60,9 @@ class Stage:
 @contextmanager
 def set_stage() -> Iterator[Stage]:
     """Start everything; at the end, whatever ended it, stop everything and remove the folder."""
+    from config.logging import configure_logging, label_process
+    from tasks.operations import Operations
     from tasks.wiring import open_rotator
-
     from worker.app import make_app
     from worker.supervisor import Supervisor
 
@@ -70,10 +71,12 @@ def set_stage() -> Iterator[Stage]:
         with _log_file(folder).open("a", encoding="utf-8") as log, emulator(log) as running:
             environment = _environment(os.environ, folder, running.base_url)
             settings = read_settings(environment)
+            label_process("demo")
+            configure_logging(settings, log)
             with Supervisor(environment, log) as supervisor, closing(open_rotator(settings, actor="demo")) as rotator:
                 make_app(settings)  # so that what we ask for is passed to this deployment's broker
                 key = Secret(f"emulator-{secrets.token_urlsafe(24)}")
-                yield Stage(folder, running, rotator.operations, supervisor, key)
+                yield Stage(folder, running, Operations(rotator), supervisor, key)
 
 
 def _environment(ours: Mapping[str, str], folder: Path, base_url: str) -> dict[str, str]:

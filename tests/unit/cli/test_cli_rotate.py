@@ -1,0 +1,111 @@
+"""Rotating now, waiting for it, taking it back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tasks.rotation.model import VersionState
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.cli.progress._LOOK_EVERY_S", 0)
+
+
+def test_rotate_asks_once_for_each_name(run, ops):
+    ops.names = ("api", "web")
+    result = run("rotate", "web", "api", "web")
+    assert result.exit_code == 0
+    assert ops.asked == [("rotate", "web", False), ("rotate", "api", False)]
+    assert result.stdout == "web: version 3 is on its way.\napi: version 3 is on its way.\n"
+
+
+def test_all_leaves_out_what_is_paused(run, ops):
+    ops.names, ops.paused = ("api", "web"), ("api",)
+    result = run("rotate", "--all")
+    assert [a for a in ops.asked if a[0] == "rotate"] == [("rotate", "web", False)]
+    assert "api: left out" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", ["", "web --all", "web --dry-run --wait", "--all --dry-run --emergency"])
+def test_misuse(run, ops, arguments):
+    assert run("rotate", *arguments.split()).exit_code == 2
+    assert ops.asked == []
+
+
+def test_one_failure_stops_no_other_and_gives_the_exit_code(run, ops):
+    ops.bad_names = ("wbe",)
+    result = run("rotate", "wbe", "web")
+    assert result.exit_code == 2
+    assert 'There is no rotation "wbe"' in result.stderr
+    assert "web: version 3" in result.stdout
+
+
+def test_wait_shows_each_state_until_it_is_active(run, ops):
+    ops.states = [VersionState.PLANNED, VersionState.PLANNED, VersionState.CREATED, VersionState.ACTIVE]
+    result = run("rotate", "web", "--wait")
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == ["web v3: planned", "web v3: created", "web v3: active"]
+
+
+def test_wait_ends_when_a_person_is_needed(run, ops):
+    ops.states, ops.status_word = [VersionState.PROVEN], "needs_attention"
+    result = run("rotate", "web", "--wait")
+    assert result.exit_code == 1
+    assert "error: web: The file is read-only." in result.stderr
+    assert "Fix it." in result.stderr
+
+
+def test_wait_ends_when_the_version_was_given_up(run, ops):
+    ops.states = [VersionState.ABANDONED]
+    result = run("rotate", "web", "--wait")
+    assert result.exit_code == 1
+    assert "still the one before it" in result.stderr
+
+
+def test_local_does_the_work_here(run, ops):
+    ops.states = [VersionState.ACTIVE]
+    assert run("rotate", "web", "--local").exit_code == 0
+    assert ("advance_here", "web") in ops.asked
+
+
+def test_local_without_wait_gives_up_after_one_round(run, ops):
+    ops.states = [VersionState.CREATING]
+    result = run("rotate", "web", "--local")
+    assert result.exit_code == 1
+    assert "not finished" in result.stderr
+
+
+def test_emergency_asks(run, ops, terminal):
+    assert run("rotate", "web", "--emergency", stdin="n\n").exit_code == 1
+    assert ops.asked == []
+    result = run("rotate", "web", "--emergency", stdin="y\n")
+    assert result.exit_code == 0
+    assert ops.asked == [("rotate", "web", True)]
+
+
+def test_emergency_with_yes(run, ops):
+    assert run("rotate", "web", "--emergency").exit_code == 2
+    assert run("rotate", "web", "--emergency", "--yes").exit_code == 0
+
+
+def test_dry_run_changes_nothing(run, ops):
+    result = run("rotate", "web", "--dry-run")
+    assert ops.asked == [("dry_run", "web")]
+    assert "v2 hash2: disabled 2026-11-22 03:00:00Z, deleted 2026-11-23 03:00:00Z" in result.stdout
+    (view,) = json.loads(run("rotate", "web", "--dry-run", "--json").stdout)
+    assert view["dying"][0]["key_hash"] == "hash2"
+
+
+def test_rotate_as_json(run):
+    assert json.loads(run("rotate", "web", "--json").stdout) == [
+        {"rotation": "web", "version": 3, "joined": False, "enqueued": True, "notice": ""}
+    ]
+
+
+def test_undo(run, ops):
+    ops.states = [VersionState.ACTIVE]
+    assert run("undo", "web", "--wait").exit_code == 0
+    assert ops.asked[0] == ("undo", "web")

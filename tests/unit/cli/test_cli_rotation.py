@@ -1,0 +1,138 @@
+"""Rotations: every option reaches its field, and what is final is asked for."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from config.secret import MASK, Secret
+from tasks.operations.requests import UNSET, RotationRequest, RotationUpdate, ScheduleRequest
+from tasks.rotation.model import Removal
+
+ROTATION_KEYS = (
+    "id name connection parameters schedule overlap cooling secret_name status paused removal attention remedy "
+    "active_version active_hash active_since in_flight last_rotated_at next_rotation_at upcoming destinations "
+    "created_at"
+)
+
+
+def test_create_with_the_least(run, ops):
+    result = run("rotation", "create", "web", "--connection", "prod", "--key-name", "web", "--every", "30d")
+    assert result.exit_code == 0
+    request = RotationRequest(name="web", connection="prod", key_name="web", schedule=ScheduleRequest(every="30d"))
+    assert ops.asked == [("create_rotation", request)]
+
+
+def test_create_with_everything(run, ops):
+    target = "redis:redis://:hunter2@cache:6379/0#openrouter"
+    result = run(
+        *("rotation", "create", "web", "--connection", "prod", "--key-name", "web"),
+        *("--limit", "50", "--limit-reset", "monthly", "--include-byok-in-limit", "--workspace-id", "w"),
+        *("--expires-after", "60d", "--every", "30d", "--at", "03:00", "--timezone", "Europe/Berlin", "--window", "2h"),
+        *("--overlap", "2h", "--cooling", "0", "--secret-name", "KEY", "--publish", "dotenv:/a", "--publish", target),
+        *("--adopt-hash", "h", "--no-initial"),
+    )
+    assert result.exit_code == 0
+    request = RotationRequest(
+        name="web",
+        connection="prod",
+        schedule=ScheduleRequest(every="30d", at="03:00", timezone="Europe/Berlin", window="2h"),
+        key_name="web",
+        limit_usd=50.0,
+        limit_reset="monthly",
+        include_byok_in_limit=True,
+        workspace_id="w",
+        expires_after="60d",
+        overlap="2h",
+        cooling="0",
+        secret_name="KEY",
+        publish=(Secret("dotenv:/a"), Secret(target)),
+        adopt_hash="h",
+        initial=False,
+    )
+    assert ops.asked == [("create_rotation", request)]
+    assert "hunter2" not in result.output
+    assert MASK in repr(ops.asked)
+
+
+def test_create_by_cron(run, ops):
+    run("rotation", "create", "web", "--connection", "prod", "--key-name", "web", "--cron", "0 3 1 * *")
+    assert ops.asked[0][1].schedule == ScheduleRequest(cron="0 3 1 * *")
+
+
+def test_update_changes_only_what_is_given(run, ops):
+    result = run("rotation", "update", "web", "--no-limit", "--unpublish", "dotenv:/old")
+    assert result.exit_code == 0
+    assert ops.asked == [("update_rotation", "web", RotationUpdate(limit_usd=None, remove_publish=("dotenv:/old",)))]
+    assert "next version" in result.stderr
+
+
+def test_update_of_the_schedule_says_nothing_of_the_next_version(run, ops):
+    result = run("rotation", "update", "web", "--every", "14d", "--overlap", "2h")
+    change = RotationUpdate(schedule=ScheduleRequest(every="14d"), overlap="2h")
+    assert ops.asked == [("update_rotation", "web", change)]
+    assert change.limit_usd is UNSET
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("given", [[], ["--limit", "5", "--no-limit"]])
+def test_update_that_makes_no_sense(run, ops, given):
+    assert run("rotation", "update", "web", *given).exit_code == 2
+    assert ops.asked == []
+
+
+def test_show_tells_the_next_three_times(run):
+    out = run("rotation", "show", "web").stdout
+    assert [line.split()[0] for line in out.splitlines() if "03:00:00Z (in" in line] == ["next", "then", "then"]
+    assert "dotenv:/srv/web/.env  holds v2" in out
+
+
+def test_show_as_json(run):
+    view = json.loads(run("rotation", "show", "web", "--json").stdout)
+    assert view["overlap"] == "1d"
+    assert view["upcoming"][0] == "2026-12-21T03:00:00Z"
+    assert view["parameters"]["limit_usd"] == 50.0
+    assert " ".join(view) == ROTATION_KEYS
+
+
+def test_list(run):
+    assert "web" in run("rotation", "list").stdout
+    assert [view["name"] for view in json.loads(run("rotation", "list", "--json").stdout)] == ["web"]
+
+
+def test_pause_and_resume(run, ops):
+    assert "paused" in run("rotation", "pause", "web").stdout
+    assert run("rotation", "resume", "web").exit_code == 0
+    assert ops.asked == [("pause_rotation", "web"), ("resume_rotation", "web")]
+
+
+def test_history(run):
+    lines = run("rotation", "history", "web").stdout.splitlines()
+    assert [line.split()[:4] for line in lines[1:]] == [
+        ["v1", "deleted", "scheduled", "schedule"],
+        ["v2", "active", "scheduled", "schedule"],
+    ]
+    view = json.loads(run("rotation", "history", "web", "--json").stdout)
+    assert view["versions"][1]["state"] == "active"
+    assert view["events"][0]["detail"] == {"took": "1s"}
+
+
+@pytest.mark.parametrize("given", [[], ["--keep-keys", "--revoke-keys"]])
+def test_delete_must_say_what_becomes_of_the_keys(run, ops, given):
+    result = run("rotation", "delete", "web", *given, "--yes")
+    assert result.exit_code == 2
+    assert "--keep-keys or --revoke-keys" in result.stderr
+    assert ops.asked == []
+
+
+def test_delete_asks_for_the_name(run, ops, terminal):
+    assert run("rotation", "delete", "web", "--revoke-keys", stdin="no\n").exit_code == 1
+    assert ops.asked == [("show_rotation", "web")]
+    assert run("rotation", "delete", "web", "--revoke-keys", stdin="web\n").exit_code == 0
+    assert ops.asked[-1] == ("delete_rotation", "web", Removal.REVOKE_KEYS)
+
+
+def test_delete_with_yes_asks_nothing(run, ops):
+    assert run("rotation", "delete", "web", "--keep-keys", "--yes").exit_code == 0
+    assert ops.asked[-1] == ("delete_rotation", "web", Removal.KEEP_KEYS)
