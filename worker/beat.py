@@ -17,7 +17,7 @@ SCHEDULER: Final = "celery.beat:Scheduler"
 """In memory. The default keeps a file whose future times silence beat after the clock was set back."""
 
 _ROUND_EXPIRES_S: Final = 3600
-"""A daily round that no worker took within the hour is dropped; tomorrow brings the next."""
+"""A round that no worker took within the hour is dropped; the next one does the same."""
 
 
 def steady_clock(
@@ -46,7 +46,8 @@ def beat_schedule(tick: timedelta) -> dict[str, dict[str, Any]]:
         },
         "reconcile": {
             "task": "rotation.reconcile",
-            "schedule": crontab(hour="3", minute="11"),
+            # Hourly: it also learns whether anything names keys by their hash, which a rotation then carries over.
+            "schedule": crontab(minute="11"),
             "options": {"expires": _ROUND_EXPIRES_S},
         },
     }

@@ -11,7 +11,7 @@ from tasks.rotation.machine import told, transition
 from tasks.rotation.minting import abandon
 from tasks.rotation.model import Event, KeyParameters, KeyVersion, VersionState
 from tasks.rotation.ports import CallerFacts
-from tasks.rotation.turn import Turn, hash_of
+from tasks.rotation.turn import BINDINGS_LAST, Turn, hash_of
 
 _ROUNDING: Final = timedelta(seconds=2)
 
@@ -40,7 +40,7 @@ def _carry_bindings(turn: Turn, version: KeyVersion) -> tuple[Event, ...]:
     old = turn.snapshot.active
     if not turn.snapshot.binds_keys or old is None or old.key_hash is None or version.reviving:
         return ()
-    turn.hold()
+    turn.hold(BINDINGS_LAST)
     report = turn.provider.carry_bindings(
         turn.management_key(),
         old_hash=old.key_hash,

@@ -8,7 +8,7 @@ from tasks.rotation.delivering import all_hold_the_active_key
 from tasks.rotation.machine import told, transition
 from tasks.rotation.model import KeyVersion, VersionState
 from tasks.rotation.ports import Change
-from tasks.rotation.turn import Turn, hash_of
+from tasks.rotation.turn import BINDINGS_LAST, Turn, hash_of
 
 _S = VersionState
 
@@ -34,7 +34,7 @@ def delete(turn: Turn, version: KeyVersion) -> None:
     if not at_once and not all_hold_the_active_key(turn):
         return
     if turn.snapshot.binds_keys:
-        turn.hold()
+        turn.hold(BINDINGS_LAST)
         turn.provider.drop_bindings(
             turn.management_key(), old_hash=hash_of(version), workspace_id=turn.rotation.parameters.workspace_id
         )

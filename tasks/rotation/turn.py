@@ -15,10 +15,12 @@ from tasks.rotation.model import Event, KeyVersion, Rotation, Snapshot, VersionS
 from tasks.rotation.policy import Policy
 from tasks.rotation.ports import Change, Lease, Provider, Publisher, Store
 
-CALLS_LAST: Final = timedelta(seconds=12)
+CALL_LASTS: Final = timedelta(seconds=45)
 """The most that one call to a provider may take; the lease is made to outlast it."""
-PUBLISHING_LASTS: Final = timedelta(seconds=12)
+PUBLISHING_LASTS: Final = timedelta(seconds=30)
 """The same for publishing to, or reading, one destination."""
+BINDINGS_LAST: Final = timedelta(seconds=80)
+"""The same for looking after what is bound to a key, which is several calls."""
 
 
 class Log(Protocol):
@@ -83,7 +85,7 @@ class Turn:
         """The connection's management key."""
         return self.world.store.management_key(self.rotation.connection_id)
 
-    def hold(self, span: timedelta = CALLS_LAST) -> None:
+    def hold(self, span: timedelta = CALL_LASTS) -> None:
         """Make sure that the lease lasts for the call that comes now. Raises ``LeaseLost``."""
         self.world.store.keep_lease(self.lease, span)
 
