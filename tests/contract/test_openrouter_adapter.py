@@ -496,6 +496,7 @@ def test_a_list_never_becomes_empty_nor_open_to_every_key(scene: Scene, dashboar
     byok = dashboard.byok(old)
     scene.provider.drop_bindings(MANAGEMENT, old_hash=old, workspace_id=None)
     assert dashboard.field(f"/byok/{byok}", "allowed_api_key_hashes") == [old]
+    assert not [call for call in scene.asked() if call.startswith("PATCH")]
 
 
 def test_a_full_list_is_left_alone_and_told(scene: Scene, dashboard: Dashboard) -> None:
@@ -560,19 +561,18 @@ def test_carrying_that_breaks_off_goes_on_where_it_stood(
     assert named == [bound.stranger, bound.old, bound.new]
 
 
-def test_what_was_attached_but_is_not_shown_is_unknown() -> None:
+@pytest.mark.parametrize(("kind", "method"), [("guardrail", "POST"), ("byok", "PATCH"), ("traces", "PATCH")])
+def test_what_was_attached_but_is_not_shown_is_unknown(kind: str, method: str) -> None:
     account = Account()
     old, new = (account.mint(name)[1] for name in ("old", "new"))
-    byok = Dashboard(account).byok(old)
+    binding = getattr(Dashboard(account), kind)(old)
     emulator = EmulatorTransport(account)
 
     def forgetful(request: httpx.Request) -> httpx.Response:
-        if request.method == "PATCH":
-            return httpx.Response(200, json={"data": {}})
-        return emulator.handle_request(request)
+        return httpx.Response(200, json={}) if request.method == method else emulator.handle_request(request)
 
     provider = OpenRouter("https://openrouter.test/api/v1", transport=httpx.MockTransport(forgetful))
-    with pytest.raises(OutcomeUnknown, match=byok):
+    with pytest.raises(OutcomeUnknown, match=binding):
         provider.carry_bindings(MANAGEMENT, old_hash=old, new_hash=new, workspace_id=None)
 
 

@@ -344,6 +344,9 @@ def headers_at(offset_s: float, **headers: str) -> dict[str, str]:
         (headers_at(0, **{"X-RateLimit-Reset": "9" * 14}), 3600),
         (headers_at(0, **{"X-RateLimit-Reset": "9" * 40}), None),
         (headers_at(0, **{"X-RateLimit-Reset": "1"}), 1),
+        ({"Retry-After": "Fri, 31 Dec 9999 23:59:59 -2359"}, None),
+        ({"Retry-After": "7", "Date": "Mon, 01 Jan 0001 00:00:00 +2359"}, 7),
+        ({"Retry-After": "", "Date": " "}, None),
     ],
 )
 def test_the_wait_that_was_asked_for_is_bounded(headers: dict[str, str], seconds: float | None) -> None:
