@@ -19,6 +19,8 @@ from tasks.providers.openrouter.address import validated_base_url
 from tasks.providers.openrouter.client import CALL_TIMEOUT, LARGEST_ANSWER, OpenRouterClient, Timeouts
 from tasks.providers.openrouter.exchange import Call, Effect
 from tasks.providers.openrouter.faults import STATUS, TRANSPORT, Verdict
+from tasks.providers.openrouter.looks import BINDINGS_TIMEOUT
+from tasks.rotation import turn
 from tasks.rotation.errors import (
     CredentialRejected,
     InvalidInput,
@@ -300,9 +302,10 @@ def test_an_answer_that_trickles_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> 
     assert stream.taken == Timeouts().total_s + 1
 
 
-def test_a_call_ends_within_the_time_that_the_lease_is_kept_for() -> None:
+def test_the_engine_keeps_its_lease_for_as_long_as_calls_take() -> None:
     patience = Timeouts()
-    assert timedelta(seconds=patience.total_s + patience.read_s) < CALL_TIMEOUT
+    assert timedelta(seconds=patience.total_s + patience.read_s) < CALL_TIMEOUT <= turn.CALL_LASTS
+    assert BINDINGS_TIMEOUT <= turn.BINDINGS_LAST
 
 
 def test_each_phase_has_its_own_timeout() -> None:

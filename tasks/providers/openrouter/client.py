@@ -46,13 +46,13 @@ class Timeouts:
     read_s: float = 10
     write_s: float = 5
     pool_s: float = 5
-    total_s: float = 30
+    total_s: float = 25
 
 
-CALL_TIMEOUT: Final = timedelta(seconds=60)
+CALL_TIMEOUT: Final = timedelta(seconds=45)
 """The longest that one call takes with the default timeouts.
 
-``total_s`` and one last ``read_s`` make 40 s; the rest is room for name resolution, which the system bounds, and
+``total_s`` and one last ``read_s`` make 35 s; the rest is room for name resolution, which the system bounds, and
 for a host with several dead addresses, each of which gets ``connect_s``. Only a peer that trickles its *headers*
 could take longer: no httpx timeout ends that, and the lease's fence makes it harmless.
 """

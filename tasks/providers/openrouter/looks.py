@@ -18,7 +18,7 @@ from tasks.providers.openrouter.exchange import Answer, Call, Effect
 from tasks.providers.openrouter.paging import Page, every
 from tasks.rotation.errors import Unavailable
 
-BINDINGS_TIMEOUT: Final = timedelta(minutes=3)
+BINDINGS_TIMEOUT: Final = timedelta(seconds=80)
 """The longest that carrying or dropping bindings takes: no call begins later than ``CALL_TIMEOUT`` before it."""
 
 PAGE: Final = 100
