@@ -26,6 +26,7 @@ from typing import ClassVar, Final
 import httpx
 
 from config.secret import Secret
+from config.settings import Settings
 from tasks.providers.openrouter import wire
 from tasks.providers.openrouter.address import validated_base_url
 from tasks.providers.openrouter.bindings import BINDINGS_TIMEOUT, Bindings
@@ -155,6 +156,11 @@ class OpenRouter:
     def drop_bindings(self, management_key: Secret, *, old_hash: str, workspace_id: str | None) -> None:
         """Take a key that is about to be deleted out of the lists that name it. See ``Bindings.drop``."""
         self._bindings.drop(management_key, old_hash, workspace_id)
+
+
+def open_provider(settings: Settings) -> OpenRouter:
+    """The provider that the settings describe. Raises ``InvalidInput`` for a base URL that may not be used."""
+    return OpenRouter(settings.openrouter_base_url)
 
 
 def _wanted(parameters: KeyParameters, name: str, expires_at: datetime | None) -> Mapping[str, object]:
