@@ -1,0 +1,62 @@
+# Two commands are enough: `make demo` and `make test`. Any other shows what it does in `make help`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Options for `make lock`: LOCK=--upgrade takes the newest versions that fit.
+LOCK ?=
+# Options for pytest: TESTS=tests/unit, or TESTS="-k dotenv --no-cov". Two processes by default, like two cores.
+TESTS ?= --numprocesses=2
+
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+COMPILE := $(BIN)/uv --quiet pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(LOCK)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint format lock clean
+
+help:  ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/installed  ## install, then see the whole job run against a stand-in for OpenRouter (half a minute)
+	$(BIN)/rotator demo
+
+test: $(VENV)/installed-dev  ## every test, and 100 % branch coverage of the core
+	$(BIN)/python -m pytest --cov --cov-report=term $(TESTS)
+
+check: $(VENV)/installed-dev lint  ## format, lint, types, import contracts, and the README against the code
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest --quiet tests/habits
+
+lint: $(VENV)/installed-dev  ## format and lint, changing nothing
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+format: $(VENV)/installed-dev  ## write the format, and the fixes that are safe
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lock: $(VENV)/installed-dev  ## write both locks anew from pyproject.toml; LOCK=--upgrade for newer versions
+	$(COMPILE) --group build --output-file requirements.lock pyproject.toml
+	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+
+clean:  ## remove the environment and every cache
+	rm -rf $(VENV) .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist build
+	find config tasks worker tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: what is installed already is not installed again.
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is $$($(PYTHON) --version 2>&1), but 3.11 or newer is needed: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; \
+		exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/installed: $(VENV)/made requirements.lock pyproject.toml
+	$(PIP) install --require-hashes --requirement requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.lock
+	$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@touch $@
