@@ -172,8 +172,8 @@ class Lease:
     rotation_id: str
     owner: str
     fence: int
-    renewed_at_s: float
-    """``time.monotonic()`` before the last renewal was asked for."""
+    ends_at_s: float
+    """The ``time.monotonic()`` at which it ends, reckoned from before the last renewal was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

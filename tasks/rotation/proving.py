@@ -10,7 +10,7 @@ from tasks.rotation.errors import Broken, TryAgain
 from tasks.rotation.machine import told, transition
 from tasks.rotation.minting import abandon
 from tasks.rotation.model import Event, KeyParameters, KeyVersion, VersionState
-from tasks.rotation.ports import CallerFacts
+from tasks.rotation.ports import BindingReport, CallerFacts
 from tasks.rotation.turn import BINDINGS_LAST, Turn, hash_of
 
 _ROUNDING: Final = timedelta(seconds=2)
@@ -30,26 +30,31 @@ def prove(turn: Turn, version: KeyVersion) -> None:
     if wrong:
         abandon(turn, version, wrong, Broken(wrong, "The previous key stays in service."))
         return
-    bound = _carry_bindings(turn, version)
+    bound = _carried(turn, version)
     proven = transition(version, VersionState.PROVEN, at=turn.now, actor=turn.actor)
     turn.commit(replace(proven, events=(*bound, *proven.events)))
 
 
-def _carry_bindings(turn: Turn, version: KeyVersion) -> tuple[Event, ...]:
+def _carried(turn: Turn, version: KeyVersion) -> tuple[Event, ...]:
     """Give the new key what is bound to the active one's hash, before anyone can use it without."""
     old = turn.snapshot.active
     if not turn.snapshot.binds_keys or old is None or old.key_hash is None or version.reviving:
         return ()
-    turn.hold(BINDINGS_LAST)
-    report = turn.provider.carry_bindings(
-        turn.management_key(),
-        old_hash=old.key_hash,
-        new_hash=hash_of(version),
-        workspace_id=turn.rotation.parameters.workspace_id,
-    )
+    report = carry_bindings(turn, old, version)
     named = [("binding_carried", text) for text in report.carried]
     named += [("binding_not_carried", text) for text in report.warnings]
     return tuple(told(version, name, at=turn.now, actor=turn.actor, why=text) for name, text in named)
+
+
+def carry_bindings(turn: Turn, old: KeyVersion, new: KeyVersion) -> BindingReport:
+    """Attach to ``new`` what is bound to ``old``, and read it back. Repeatable."""
+    turn.hold(BINDINGS_LAST)
+    return turn.provider.carry_bindings(
+        turn.management_key(),
+        old_hash=hash_of(old),
+        new_hash=hash_of(new),
+        workspace_id=turn.rotation.parameters.workspace_id,
+    )
 
 
 def objections(facts: CallerFacts | None, asked: KeyParameters, version: KeyVersion) -> str:

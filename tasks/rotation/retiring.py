@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tasks.rotation.delivering import all_hold_the_active_key
+from tasks.rotation.errors import LeaseLost, Overtaken, RotatorError
 from tasks.rotation.machine import told, transition
-from tasks.rotation.model import KeyVersion, VersionState
+from tasks.rotation.model import Event, KeyVersion, VersionState
 from tasks.rotation.ports import Change
+from tasks.rotation.proving import carry_bindings
 from tasks.rotation.turn import BINDINGS_LAST, Turn, hash_of
 
 _S = VersionState
@@ -17,13 +19,31 @@ def disable(turn: Turn, version: KeyVersion) -> None:
     """Take a replaced key out of service, reversibly; its cooling begins."""
     if not all_hold_the_active_key(turn):
         return
+    bound = _carry_again(turn, version)
     turn.hold()
     if turn.provider.set_disabled(turn.management_key(), hash_of(version), disabled=True):
         delete_at = turn.now + turn.rotation.cooling
-        turn.commit(transition(version, _S.DISABLED, at=turn.now, actor=turn.actor, delete_at=delete_at))
+        ended = transition(version, _S.DISABLED, at=turn.now, actor=turn.actor, delete_at=delete_at)
     else:
         why = "it was gone at the provider already"
-        turn.commit(transition(version, _S.DELETED, at=turn.now, actor=turn.actor, why=why))
+        ended = transition(version, _S.DELETED, at=turn.now, actor=turn.actor, why=why)
+    turn.commit(replace(ended, events=(*bound, *ended.events)))
+
+
+def _carry_again(turn: Turn, version: KeyVersion) -> tuple[Event, ...]:
+    """What is bound to the old key, once more to the active one: the provider replaces such lists whole, so that
+    two workers that added to one at the same moment may have lost an addition. It must not keep a key alive, so
+    what goes wrong is told and no more."""
+    active = turn.snapshot.active
+    if not turn.snapshot.binds_keys or active is None:
+        return ()
+    try:
+        carry_bindings(turn, version, active)
+    except (LeaseLost, Overtaken):
+        raise
+    except RotatorError as error:
+        return (told(active, "binding_not_carried", at=turn.now, actor=turn.actor, why=str(error)),)
+    return ()
 
 
 def delete(turn: Turn, version: KeyVersion) -> None:

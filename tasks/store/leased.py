@@ -45,19 +45,19 @@ class LeasedStore:
         statement = (
             sa.update(RotationRow)
             .where(RotationRow.id == rotation_id, RotationRow.removed_at.is_(None), free)
-            .values(lease_owner=owner, lease_fence=RotationRow.lease_fence + 1, lease_until=self._until())
+            .values(lease_owner=owner, lease_fence=RotationRow.lease_fence + 1, lease_until=self._until(self._span))
             .returning(RotationRow.lease_fence)
         )
         with self._database.write() as connection:
             fence = connection.execute(statement).scalar_one_or_none()
-        return None if fence is None else Lease(rotation_id, owner, fence, asked_at_s)
+        return None if fence is None else Lease(rotation_id, owner, fence, asked_at_s + self._span.total_seconds())
 
     def keep_lease(self, lease: Lease, needed: timedelta) -> None:
         """See ``ports.Store``."""
-        left_s = lease.renewed_at_s + self._span.total_seconds() - time.monotonic()
-        if left_s < (needed + _MARGIN).total_seconds():
+        wanted = needed + _MARGIN
+        if lease.ends_at_s - time.monotonic() < wanted.total_seconds():
             with self._database.write() as connection:
-                self._renew(connection, lease, {})
+                self._renew(connection, lease, {}, span=max(self._span, wanted))
 
     def release_lease(self, lease: Lease, *, wake_at: datetime | None, seen_revision: int) -> bool:
         """See ``ports.Store``."""
@@ -76,8 +76,10 @@ class LeasedStore:
             self._renew(connection, lease, {})
         return False
 
-    def _renew(self, connection: sa.Connection, lease: Lease, values: dict[str, Any]) -> None:
-        asked_at_s = time.monotonic()
+    def _renew(
+        self, connection: sa.Connection, lease: Lease, values: dict[str, Any], *, span: timedelta | None = None
+    ) -> None:
+        asked_at_s, span = time.monotonic(), span or self._span
         statement = (
             sa.update(RotationRow)
             .where(
@@ -85,14 +87,14 @@ class LeasedStore:
                 RotationRow.lease_fence == lease.fence,
                 _millis(RotationRow.lease_until) >= self._database.now,
             )
-            .values(lease_until=self._until(), **values)
+            .values(lease_until=self._until(span), **values)
         )
         if connection.execute(statement).rowcount != 1:
             raise LeaseLost("the lease ran out, and with it the right to write")
-        lease.renewed_at_s = asked_at_s
+        lease.ends_at_s = asked_at_s + span.total_seconds()
 
-    def _until(self) -> sa.ColumnElement[datetime]:
-        millis = self._span // timedelta(milliseconds=1)
+    def _until(self, span: timedelta) -> sa.ColumnElement[datetime]:
+        millis = span // timedelta(milliseconds=1)
         return sa.type_coerce(self._database.now + millis, Moment)
 
     # --- state -------------------------------------------------------------------------------------------------
