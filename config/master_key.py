@@ -99,13 +99,19 @@ def write_private(path: Path, text: str) -> None:
 
 
 def master_key_source(settings: Settings) -> MasterKeySource:
-    """The ring that the settings point to; in embedded mode a missing key file is made, once, for ever."""
+    """The ring that the settings point to; in embedded mode a missing key file is made, once, for ever.
+
+    Raises ``SettingsError`` when it cannot be made.
+    """
     if settings.master_key_file is not None:
         return MasterKeySource(settings.master_key_file)
     if settings.master_key is not None:
         return MasterKeySource(None, settings.master_key)
     path = settings.data_dir / "master.key"
-    created = not path.exists() and _create_once(path)
+    try:
+        created = not path.exists() and _create_once(path)
+    except OSError as error:
+        raise SettingsError((f"ROTATOR_DATA_DIR: cannot make {path}: {error.strerror}",)) from None
     return MasterKeySource(path, created=created)
 
 

@@ -12,7 +12,6 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
@@ -185,15 +184,28 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             continue
         _read_one(name, environment, values, faults)
     faults += _unknown(environment)
-    try:
-        made = Settings.model_validate(values)
-    except ValidationError as error:
-        faults += [_fault(e["loc"][0], e["msg"]) for e in error.errors(include_input=False, include_url=False)]
-    else:
-        faults += _contradictions(made)
+    made, wrong = _validated(values)
+    faults += wrong
+    blamed = {_variable_of(fault) for fault in faults}
+    faults += [fault for fault in _contradictions(made) if _variable_of(fault) not in blamed]
     if faults:
         raise SettingsError(tuple(faults))
     return made
+
+
+def _validated(values: Mapping[str, object]) -> tuple[Settings, list[str]]:
+    """The settings, with the default in place of each value that is wrong, and what is wrong."""
+    try:
+        return Settings.model_validate(values), []
+    except ValidationError as error:
+        found = [(str(e["loc"][0]), e["msg"]) for e in error.errors(include_input=False, include_url=False)]
+    right = {name: value for name, value in values.items() if name not in dict(found)}
+    return Settings.model_validate(right), [_fault(name, message) for name, message in found]
+
+
+def _variable_of(fault: str) -> str:
+    """The setting that a fault is about, whether its value or its file is wrong."""
+    return fault.partition(":")[0].removesuffix("_FILE")
 
 
 def _read_one(name: str, environment: Mapping[str, str], values: dict[str, object], faults: list[str]) -> None:
@@ -222,8 +234,8 @@ def _unknown(environment: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _fault(name: object, message: str) -> str:
-    return f"{PREFIX}{str(name).upper()}: {message.removeprefix('Value error, ')}"
+def _fault(name: str, message: str) -> str:
+    return f"{PREFIX}{name.upper()}: {message.removeprefix('Value error, ')}"
 
 
 def _contradictions(made: Settings) -> list[str]:
@@ -231,10 +243,10 @@ def _contradictions(made: Settings) -> list[str]:
     faults = []
     if not made.data_dir.is_absolute():
         faults.append("ROTATOR_DATA_DIR: must be an absolute path")
-    scheme = urlsplit(made.database().reveal()).scheme
+    scheme = _scheme(made.database())
     if scheme not in {"sqlite", "postgresql+psycopg"}:
         faults.append("ROTATOR_DATABASE_URL: use sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME")
-    if urlsplit(made.broker().reveal()).scheme not in {"redis", "rediss", "redis+socket"}:
+    if _scheme(made.broker()) not in {"redis", "rediss", "redis+socket"}:
         faults.append("ROTATOR_BROKER_URL: use redis://, rediss:// or redis+socket://")
     if made.master_key is None and scheme.startswith("postgresql"):
         faults.append(
@@ -244,6 +256,11 @@ def _contradictions(made: Settings) -> list[str]:
     if made.flower_basic_auth is not None and ":" not in made.flower_basic_auth.reveal():
         faults.append("ROTATOR_FLOWER_BASIC_AUTH: must be user:password")
     return faults
+
+
+def _scheme(url: Secret) -> str:
+    """What stands before ``://``. Parsing more would raise, for some URLs, errors that repeat their password."""
+    return url.reveal().partition("://")[0]
 
 
 @cache
