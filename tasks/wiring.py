@@ -21,6 +21,8 @@ from tasks.rotation.requests import Requests
 from tasks.rotation.turn import Ids, World
 from tasks.store.sql_store import SqlStore, open_store
 
+DEFAULT_APP: Final = "open-router"
+"""The ``app`` of the connections that operators create."""
 _MARKER_BYTES: Final = 6
 log = get_logger(__name__)
 
@@ -52,8 +54,10 @@ class Rotator:
         """Make sure that this process fits the database, before it works.
 
         Raises ``OperatorNeeded`` for another schema, ``CannotDecrypt`` for another master key, ``SettingsError``
-        for one that cannot be read, ``Unavailable`` when the database cannot be reached.
+        for one that cannot be read, ``Unavailable`` when the database cannot be reached, and ``InvalidInput`` for
+        a setting that the provider cannot use.
         """
+        self.provider_called(DEFAULT_APP)
         self.store.check_schema()
         self.store.check_master_key()
 

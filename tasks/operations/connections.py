@@ -10,9 +10,7 @@ from tasks.rotation.model import ConnectionHealth
 from tasks.rotation.parameters import validated_description, validated_slug
 from tasks.rotation.ports import CheckResult
 from tasks.store.connections import StoredConnection
-from tasks.wiring import Rotator
-
-APP = "open-router"
+from tasks.wiring import DEFAULT_APP, Rotator
 
 
 def create(rotator: Rotator, name: str, api_key: Secret, description: str | None) -> ConnectionView:
@@ -23,7 +21,7 @@ def create(rotator: Rotator, name: str, api_key: Secret, description: str | None
     connections.refuse_taken(name)
     result = _proven(rotator, api_key)
     connections.insert(
-        rotator.ids.row(), name, api_key, description=described, app=APP, result=result, actor=rotator.actor
+        rotator.ids.row(), name, api_key, description=described, app=DEFAULT_APP, result=result, actor=rotator.actor
     )
     return view(connections.get(name))
 
@@ -67,7 +65,7 @@ def view(stored: StoredConnection) -> ConnectionView:
 
 def _proven(rotator: Rotator, api_key: Secret) -> CheckResult:
     """The proof that the key is a management key. Raises what keeps it from being stored."""
-    result = rotator.provider_called(APP).check(api_key)
+    result = rotator.provider_called(DEFAULT_APP).check(api_key)
     if result.health is ConnectionHealth.VALID:
         return result
     raise _refusal(result)

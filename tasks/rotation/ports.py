@@ -269,7 +269,6 @@ class KnownVersion:
     state: VersionState
     marker: str | None
     key_hash: str | None
-    delete_at: datetime | None
-    adopted: bool
+    error: str | None
     released: bool
     """Its rotation was deleted and the key left alive, in the operator's hands."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from tasks.rotation.errors import Conflict, NotFound, OperatorNeeded, RotatorError
 from tasks.rotation.machine import told
@@ -92,6 +93,10 @@ class Reconciler:
                 disabled = version.key_hash in remote and remote[version.key_hash].disabled
                 if gone or disabled:
                     findings.append(self._dead(connection, version, gone=gone))
+                elif version.error == _disabled(version):
+                    self._desk.change(
+                        version.rotation_name, partial(_enabled_again, version=version, actor=self._actor)
+                    )
         return findings
 
     def _orphan(self, connection: str, connection_id: str, key: RemoteKey, version: KnownVersion) -> Finding:
@@ -121,8 +126,9 @@ class Reconciler:
             except (Conflict, NotFound) as error:
                 message = f"The active key of {version.rotation_name} is gone at the provider. {error}"
         else:
-            message = f"The active key of {version.rotation_name} is disabled at the provider."
-            self._desk.change(version.rotation_name, lambda s: _needs_attention(s, version, message, self._actor))
+            message = _disabled(version)
+            attend = partial(_needs_attention, version=version, message=message, actor=self._actor)
+            self._desk.change(version.rotation_name, attend)
         return Finding(connection, version.key_hash or "", version.rotation_name, verdict, message)
 
     def _tell(self, connection_id: str, name: str, why: str, key: RemoteKey, version: KnownVersion) -> None:
@@ -155,6 +161,22 @@ def _orphans(remote: dict[str, RemoteKey], known: tuple[KnownVersion, ...]) -> l
         if not stands and not awaited:
             found.append((key, version))
     return found
+
+
+def _disabled(version: KnownVersion) -> str:
+    return f"The active key of {version.rotation_name} is disabled at the provider."
+
+
+def _enabled_again(snapshot: Snapshot, version: KnownVersion, actor: str) -> Change:
+    active = snapshot.active
+    if active is None or active.number != version.number:
+        return Change()
+    rotation = replace(snapshot.rotation, attention=None, remedy=None)
+    return Change(
+        events=(told(active, "active_key_enabled", at=snapshot.now, actor=actor),),
+        versions=((active, replace(active, attempt=Attempt())),),
+        rotation=(snapshot.rotation, rotation),
+    )
 
 
 def _needs_attention(snapshot: Snapshot, version: KnownVersion, message: str, actor: str) -> Change:

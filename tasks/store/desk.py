@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from tasks.rotation.errors import NotFound
-from tasks.rotation.model import ConnectionHealth, Event, Reason, Snapshot, VersionState
+from tasks.rotation.model import ConnectionHealth, Event, Snapshot, VersionState
 from tasks.rotation.ports import Change, CheckResult, KnownVersion
 from tasks.store.cipher import Cipher
 from tasks.store.columns import Moment
@@ -55,10 +55,9 @@ class SqlDesk:
                 version.rotation_id,
                 version.number,
                 version.state,
-                version.reason,
                 version.marker,
                 version.key_hash,
-                version.delete_at,
+                version.error,
                 rotation.name.label("rotation_name"),
                 rotation.removed_at,
             )
@@ -75,8 +74,7 @@ class SqlDesk:
                 state=VersionState(row.state),
                 marker=row.marker,
                 key_hash=row.key_hash,
-                delete_at=row.delete_at,
-                adopted=row.reason == Reason.ADOPTED,
+                error=row.error,
                 released=row.removed_at is not None and row.state != VersionState.DELETED,
             )
             for row in rows

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from tasks.store.columns import Moment
 from tasks.store.database import Database
+from tasks.store.leased import NO_LEASE_LASTS_MS
 from tasks.store.tables import HeartbeatRow, RotationRow
 from tasks.store.writing import upsert
 
@@ -31,8 +32,8 @@ class Dispatch:
             sa.select(RotationRow.id)
             .where(
                 _millis(RotationRow.wake_at) <= now,
-                sa.or_(RotationRow.lease_until.is_(None), _millis(RotationRow.lease_until) < now),
-                sa.or_(RotationRow.dispatched_until.is_(None), _millis(RotationRow.dispatched_until) < now),
+                _is_over(RotationRow.lease_until, now, at_most_ms=NO_LEASE_LASTS_MS),
+                _is_over(RotationRow.dispatched_until, now, at_most_ms=_TOLD_FOR_MS),
             )
             .order_by(RotationRow.wake_at)
             .limit(limit)
@@ -73,6 +74,13 @@ class Dispatch:
         """The database's clock."""
         with self._database.read() as connection:
             return self._database.moment(connection)
+
+
+def _is_over(
+    column: sa.orm.InstrumentedAttribute[datetime | None], now: sa.ColumnElement[int], *, at_most_ms: int
+) -> sa.ColumnElement[bool]:
+    """Whether a moment is past, or so far off that the clock must have been set back since it was written."""
+    return sa.or_(column.is_(None), _millis(column) < now, _millis(column) > now + at_most_ms)
 
 
 def _millis(column: sa.orm.InstrumentedAttribute[datetime | None]) -> sa.ColumnElement[int]:

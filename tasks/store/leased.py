@@ -26,6 +26,9 @@ from tasks.store.writing import pause_connection, write_change
 
 _MARGIN = timedelta(seconds=2)
 """How much earlier than the database we take a lease to have run out."""
+NO_LEASE_LASTS_MS = 15 * 60_000
+"""A lease that ends later than this was written before the clock was set back; it counts as none. Should its
+holder still be alive, the fence keeps it from writing."""
 
 
 class LeasedStore:
@@ -41,7 +44,8 @@ class LeasedStore:
     def take_lease(self, rotation_id: str, owner: str) -> Lease | None:
         """See ``ports.Store``."""
         asked_at_s = time.monotonic()
-        free = sa.or_(RotationRow.lease_until.is_(None), _millis(RotationRow.lease_until) < self._database.now)
+        until, now = _millis(RotationRow.lease_until), self._database.now
+        free = sa.or_(RotationRow.lease_until.is_(None), until < now, until > now + NO_LEASE_LASTS_MS)
         statement = (
             sa.update(RotationRow)
             .where(RotationRow.id == rotation_id, RotationRow.removed_at.is_(None), free)
