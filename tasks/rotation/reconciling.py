@@ -65,12 +65,22 @@ class Reconciler:
         do not know are reported and left alone. What is bound to keys is looked at too, so that a rotation knows
         whether it has to carry anything.
 
-        Raises ``NotFound`` for a connection that there is not, and the provider's errors.
+        Raises ``NotFound`` for a connection that there is not, and, once all are compared, what kept one of them
+        from being compared.
         """
         chosen = [(id_, name) for id_, name in self._desk.connection_names() if connection in (None, name)]
         if connection is not None and not chosen:
             raise NotFound(f"There is no connection {connection}.", "`rotator connection list` shows them.")
-        return tuple(f for id_, name in chosen for f in self._compare(id_, name))
+        findings: list[Finding] = []
+        failures: list[RotatorError] = []
+        for id_, name in chosen:
+            try:
+                findings += self._compare(id_, name)
+            except RotatorError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return tuple(findings)
 
     def _compare(self, connection_id: str, connection: str) -> list[Finding]:
         """The provider is listed first and our rows are read after it, so that a key that is minted meanwhile is
@@ -84,20 +94,35 @@ class Reconciler:
         self._desk.record_look(connection_id, binds_keys=bound)
         findings = []
         for orphan, version in _orphans(remote, known):
-            provider.delete_key(key, orphan.key_hash)
-            findings.append(self._orphan(connection, connection_id, orphan, version))
-        findings += self._strangers(connection, remote, known)
+            if provider.get_key(key, orphan.key_hash) is not None:
+                provider.delete_key(key, orphan.key_hash)
+                findings.append(self._orphan(connection, connection_id, orphan, version))
         for version in known:
             if version.state is VersionState.ACTIVE and version.key_hash and not version.released:
-                gone = version.key_hash not in remote and provider.get_key(key, version.key_hash) is None
-                disabled = version.key_hash in remote and remote[version.key_hash].disabled
-                if gone or disabled:
-                    findings.append(self._dead(connection, version, gone=gone))
-                elif version.error == _disabled(version):
-                    self._desk.change(
-                        version.rotation_name, partial(_enabled_again, version=version, actor=self._actor)
-                    )
-        return findings
+                there = remote.get(version.key_hash) or provider.get_key(key, version.key_hash)
+                findings += self._look_at_active(connection, version, there)
+        return findings + self._strangers(connection, remote, known)
+
+    def _look_at_active(self, connection: str, version: KnownVersion, there: RemoteKey | None) -> list[Finding]:
+        """An active key that is gone is replaced at once; a disabled one may be meant so, and a person is asked."""
+        if there is None:
+            return [self._replace(connection, version)]
+        if there.disabled:
+            attend = partial(_needs_attention, version=version, message=_disabled(version), actor=self._actor)
+            self._desk.change(version.rotation_name, attend)
+            return [_finding(connection, version, "active_disabled", _disabled(version))]
+        if version.error == _disabled(version):
+            well = partial(_enabled_again, version=version, actor=self._actor)
+            self._desk.change(version.rotation_name, well)
+        return []
+
+    def _replace(self, connection: str, version: KnownVersion) -> Finding:
+        message = f"The active key of {version.rotation_name} is gone at the provider; a new one is being minted."
+        try:
+            self._requests.rotate(version.rotation_name, actor=self._actor, reason=Reason.REPAIR)
+        except (Conflict, NotFound) as error:
+            message = f"The active key of {version.rotation_name} is gone at the provider. {error}"
+        return _finding(connection, version, "active_missing", message)
 
     def _orphan(self, connection: str, connection_id: str, key: RemoteKey, version: KnownVersion) -> Finding:
         message = f"It is a key of {version.rotation_name} version {version.number} that should not exist any more."
@@ -115,21 +140,6 @@ class Reconciler:
             if marked and key.key_hash not in hashes and marked["marker"] not in markers:
                 findings.append(Finding(connection, key.key_hash, key.name, "unknown_reported", message))
         return findings
-
-    def _dead(self, connection: str, version: KnownVersion, *, gone: bool) -> Finding:
-        """The active key is gone: replace it at once. It is disabled: someone may have meant it, so ask."""
-        verdict = "active_missing" if gone else "active_disabled"
-        if gone:
-            message = f"The active key of {version.rotation_name} is gone at the provider; a new one is being minted."
-            try:
-                self._requests.rotate(version.rotation_name, actor=self._actor, reason=Reason.REPAIR)
-            except (Conflict, NotFound) as error:
-                message = f"The active key of {version.rotation_name} is gone at the provider. {error}"
-        else:
-            message = _disabled(version)
-            attend = partial(_needs_attention, version=version, message=message, actor=self._actor)
-            self._desk.change(version.rotation_name, attend)
-        return Finding(connection, version.key_hash or "", version.rotation_name, verdict, message)
 
     def _tell(self, connection_id: str, name: str, why: str, key: RemoteKey, version: KnownVersion) -> None:
         self._desk.append(
@@ -161,6 +171,10 @@ def _orphans(remote: dict[str, RemoteKey], known: tuple[KnownVersion, ...]) -> l
         if not stands and not awaited:
             found.append((key, version))
     return found
+
+
+def _finding(connection: str, version: KnownVersion, verdict: str, message: str) -> Finding:
+    return Finding(connection, version.key_hash or "", version.rotation_name, verdict, message)
 
 
 def _disabled(version: KnownVersion) -> str:

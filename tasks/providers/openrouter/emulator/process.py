@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from threading import Event
 from typing import Final
 
 from .account import Account
@@ -42,10 +41,10 @@ def run(
     sys.stderr.write(WARNING)
     sys.stderr.flush()
     account = Account(clock=skewed_clock(clock_skew_s), canary=canary)
-    stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    # Waited for rather than handled: a second signal inside a handler that sets an Event deadlocks on its lock.
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     with EmulatorServer(account, FaultBook(faults, seed=seed), host=host, port=port) as server:
         sys.stdout.write(f"listening on {server.base_url}\n")
         sys.stdout.flush()
-        stop.wait()
+        signal.sigwait(ends)
