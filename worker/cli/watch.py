@@ -92,10 +92,7 @@ def _page(ops: Operations, rotation: str | None, events: deque[EventView]) -> Re
 def _versions(living: list[tuple[str, KeyVersion]], now: datetime) -> RenderableType:
     return render.table(
         ("ROTATION", "VERSION", "STATE", "NEXT STEP", "HASH"),
-        (
-            (name, f"v{v.number}", render_rotation.state(v.state), _next_step(v, now), v.key_hash or "-")
-            for name, v in living
-        ),
+        ((name, f"v{v.number}", state(v.state), _next_step(v, now), v.key_hash or "-") for name, v in living),
     )
 
 

@@ -55,8 +55,8 @@ def emulator(log: TextIO) -> Iterator[Emulator]:
     try:
         yield Emulator(_address(process), process.pid)
     finally:
-        os.close(writing)
         _end(process)
+        os.close(writing)
 
 
 def _address(process: subprocess.Popen[str]) -> str:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from config.secret import Secret
 from tasks.operations.requests import RotationRequest, ScheduleRequest
-from worker.cli.demo.consumer import Consumer, Consumption
+from worker.cli.demo.consumer import Consumer
 from worker.cli.demo.lines import Lines
 from worker.cli.demo.plan import CONNECTION, ROTATION, VARIABLE, Plan
 from worker.cli.demo.scene import Scene, all_settled, rotations_done
-from worker.cli.demo.stage import Stage, set_stage
-from worker.cli.demo.verdict import all_right, figures
+from worker.cli.demo.stage import ENDING_SIGNALS, Stage, set_stage
+from worker.cli.demo.verdict import Figure, all_right, figures
 from worker.cli.guard import DONE, FAILED, note
 
 if TYPE_CHECKING:
@@ -30,11 +30,13 @@ _PULSE_KEPT: Final = 60
 
 def perform(plan: Plan) -> int:
     """Play it; return the exit code. All processes and files are gone afterwards, whatever happened."""
-    with _ends_on_sigterm(), _audience() as audience:
+    with _ends_in_order(), _audience() as audience:
         play = Play(plan, audience)
         play.announce("starting the emulator, a broker, a worker and beat")
         with set_stage() as stage:
-            return play.perform(stage)
+            verdict = play.perform(stage)
+        audience.verdict(verdict, took_s=play.took_s())
+        return DONE if all_right(verdict) else FAILED
 
 
 class Play:
@@ -52,8 +54,12 @@ class Play:
         """Show a moment at which there is nothing to see yet."""
         self._audience.show(Scene(self._plan, self._started_at, datetime.now(UTC), phase))
 
-    def perform(self, stage: Stage) -> int:
-        """All acts and the verdict; returns the exit code."""
+    def took_s(self) -> float:
+        """Seconds since the beginning."""
+        return (datetime.now(UTC) - self._started_at).total_seconds()
+
+    def perform(self, stage: Stage) -> tuple[Figure, ...]:
+        """All acts; returns the verdict."""
         consumer = Consumer(stage.env_file, VARIABLE, stage.emulator.base_url)
         try:
             self._acts(stage, consumer)
@@ -62,7 +68,8 @@ class Play:
             note(stage.last_log_lines())
         finally:
             seen = consumer.stop()
-        return self._judge(stage, seen)
+        self._audience.show(self._scene(stage, consumer, "done, clearing away"))
+        return figures(self._plan, stage.emulator.keys(), stage.operations.history(ROTATION).versions, seen)
 
     def _acts(self, stage: Stage, consumer: Consumer) -> None:
         ops = stage.operations
@@ -103,13 +110,6 @@ class Play:
             pulse=tuple(self._pulse[-_PULSE_KEPT:]),
         )
 
-    def _judge(self, stage: Stage, seen: Consumption) -> int:
-        versions = stage.operations.history(ROTATION).versions
-        verdict = figures(self._plan, stage.emulator.keys(), versions, seen)
-        took = datetime.now(UTC) - self._started_at
-        self._audience.verdict(verdict, took_s=took.total_seconds())
-        return DONE if all_right(verdict) else FAILED
-
 
 class _OutOfPatienceError(Exception):
     """Something did not happen in time; the message is the phase."""
@@ -149,14 +149,20 @@ def _audience() -> Iterator[Lines | Screen]:
 
 
 @contextmanager
-def _ends_on_sigterm() -> Iterator[None]:
-    """SIGTERM ends the demo as Ctrl-C does: in order, leaving nothing behind."""
+def _ends_in_order() -> Iterator[None]:
+    """SIGTERM and a closed terminal end the demo as Ctrl-C does: leaving nothing behind."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
     try:
         yield
+    except KeyboardInterrupt:
+        note("Interrupted: everything is stopped and removed.")
+        raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

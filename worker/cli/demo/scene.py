@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from tasks.rotation.model import KeyVersion, VersionState
+from tasks.rotation.model import KeyVersion, Reason, VersionState
 from worker.cli.demo.consumer import Consumption
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ LIFE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A version reached a state. ``order`` settles transitions of one instant."""
+    """A version reached a state. ``order`` settles what happened at one instant: the new key comes first."""
 
     at: datetime
     number: int
@@ -64,8 +64,8 @@ class Scene:
 
 
 def rotations_done(versions: Iterable[KeyVersion]) -> int:
-    """Versions after the first that came into service."""
-    return sum(1 for v in versions if v.number > 1 and v.active_at is not None)
+    """Versions that came into service because the schedule wanted it."""
+    return sum(1 for v in versions if v.reason is Reason.SCHEDULED and v.active_at is not None)
 
 
 def all_settled(history: HistoryView) -> bool:
@@ -83,7 +83,7 @@ def transitions(versions: Iterable[KeyVersion]) -> list[Transition]:
         for order, state in enumerate(states)
         if (at := reached_at(version, state)) is not None
     ]
-    return sorted(found, key=lambda t: (t.at, t.number, t.order))
+    return sorted(found, key=lambda t: (t.at, t.order, t.number))
 
 
 def reached_at(version: KeyVersion, state: VersionState) -> datetime | None:

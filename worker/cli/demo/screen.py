@@ -23,6 +23,7 @@ _WIDEST: Final = 92
 _FRAMES_PER_S: Final = 8
 _LAST_STEPS: Final = 6
 _VERSIONS_SHOWN: Final = 7
+_COLUMNS: Final = (3, 8, 15, 9, 24)  # version, key, track, state, what comes next; 80 characters hold them
 _GAUGE: Final = 12
 _SPARKS: Final = "▁▂▃▄▅▆▇█"
 _TITLE: Final = " rotator demo "
@@ -107,9 +108,9 @@ def _processes(scene: Scene) -> RenderableType:
 def _lives(scene: Scene) -> RenderableType:
     """One row for each version: its track, its state, what comes next."""
     grid = Table.grid(padding=(0, 3, 0, 0))
-    for _ in range(5):
-        grid.add_column(no_wrap=True)
-    grid.add_row(*(Text(title, "dim") for title in ("version", "key", "planned ─▸ active ─▸ deleted", "state", "")))
+    for width in _COLUMNS:
+        grid.add_column(no_wrap=True, min_width=width)
+    grid.add_row(*(Text(title, "dim") for title in ("", "key", "born ─▸ deleted", "state", "")))
     shown = scene.versions[-_VERSIONS_SHOWN:]
     for version in shown:
         grid.add_row(
@@ -136,7 +137,7 @@ def _track(version: KeyVersion) -> Text:
         track.append(
             "◉" if index == here else "●" if index < here else "·", STATE_STYLE[state] if index <= here else "dim"
         )
-    return track.append(" " * 13)
+    return track
 
 
 def _mark(index: int, here: int, style: str) -> tuple[str, str]:
@@ -148,11 +149,11 @@ def _mark(index: int, here: int, style: str) -> tuple[str, str]:
 def _what_next(version: KeyVersion, scene: Scene) -> Text:
     if version.state is VersionState.ACTIVE:
         using = scene.number_in_use() == version.number
-        return Text("◂ in use by the consumer" if using else "", "green")
+        return Text("◂ the consumer's key" if using else "", "green")
     if version.state is VersionState.RETIRING:
-        return Text(f"still works; disabled {_soon(version.retire_at, scene.now)}", "yellow")
+        return Text(f"works, disabled {_soon(version.retire_at, scene.now)}", "yellow")
     if version.state is VersionState.DISABLED:
-        return Text(f"can be undone; deleted {_soon(version.delete_at, scene.now)}", "magenta")
+        return Text(f"undoable, deleted {_soon(version.delete_at, scene.now)}", "magenta")
     return Text(version.attempt.error or "", "red")
 
 

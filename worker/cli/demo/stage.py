@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tasks.operations import Operations
     from worker.supervisor import Supervisor
 
+ENDING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LAST_LINES: Final = 15
 _AT_SPEED: Final = {
     "TICK_S": "1",
@@ -73,10 +75,24 @@ def set_stage() -> Iterator[Stage]:
             settings = read_settings(environment)
             label_process("demo")
             configure_logging(settings, log)
-            with Supervisor(environment, log) as supervisor, closing(open_rotator(settings, actor="demo")) as rotator:
+            with (
+                Supervisor(environment, log) as supervisor,
+                closing(open_rotator(settings, actor="demo")) as rotator,
+                _undisturbed_ending(),
+            ):
                 make_app(settings)  # so that what we ask for is passed to this deployment's broker
                 key = Secret(f"emulator-{secrets.token_urlsafe(24)}")
                 yield Stage(folder, running, Operations(rotator), supervisor, key)
+
+
+@contextmanager
+def _undisturbed_ending() -> Iterator[None]:
+    """Once the end has begun, another Ctrl-C must not keep anything from being stopped and removed."""
+    try:
+        yield
+    finally:
+        for number in ENDING_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _environment(ours: Mapping[str, str], folder: Path, base_url: str) -> dict[str, str]:

@@ -46,12 +46,12 @@ def figures(
     orphans = sum(key.state != "deleted" and key.key_hash not in recorded for key in keys)
     in_turn = list(consumed.hashes) == [v.key_hash for v in sorted(versions, key=lambda v: v.number)]
     return (
-        Figure("rotations", done, done == n, f"database: versions 2 to {minted} came into service, by schedule"),
+        Figure("rotations", done, done == n, f"database: versions 2 to {minted}, by schedule"),
         Figure("keys minted", len(keys), len(keys) == minted, "emulator: version 1 and one for each rotation"),
-        Figure("disabled", disabled, disabled == n, "emulator: each replaced key, once its successor was in service"),
-        Figure("deleted", deleted, deleted == n, "emulator: each of these again, after it had cooled"),
-        Figure("live now", len(live), live == in_service, f"emulator: version {minted}, the one in the dotenv file"),
-        Figure("orphans", orphans, not orphans, "emulator against database: keys that nobody knows of"),
+        Figure("disabled", disabled, disabled == n, "emulator: every replaced key"),
+        Figure("deleted", deleted, deleted == n, "emulator: every replaced key, after cooling"),
+        Figure("live now", len(live), live == in_service, f"emulator: version {minted}, the one in the file"),
+        Figure("orphans", orphans, not orphans, "emulator: keys that the database does not know"),
         Figure(
             "consumer calls", consumed.calls, consumed.calls > 0 and in_turn, "consumer: each version's key in turn"
         ),
