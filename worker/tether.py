@@ -54,7 +54,13 @@ def _run_celery(descriptor: int, command: Sequence[str]) -> int:
 
 
 def _end_own_group() -> None:
-    """Ask this process to end as for SIGTERM; kill its group when it does not. Only for a group leader."""
+    """Ask this process to end as for SIGTERM; kill its group when it does not. Only for a group leader.
+
+    Whoever read what it prints is gone too, and Celery's handlers print first: a broken pipe would stop them.
+    """
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for standard in (1, 2):
+        os.dup2(nowhere, standard)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE_S)
     os.killpg(os.getpid(), signal.SIGKILL)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
+import redis
 
+from config.master_key import generate_master_key
+from tasks.providers.openrouter.emulator import Account, EmulatorServer
+from tests.integration.deployment import Deployment
 from tests.integration.processes import Process, Start
+from worker.app import make_app
 
 
 @pytest.fixture
@@ -31,3 +38,46 @@ def start(tmp_path: Path) -> Iterator[Start]:
         for relative in family:
             with suppress(psutil.NoSuchProcess):
                 relative.kill()
+
+
+@pytest.fixture
+def broker_url(redis_url: str) -> Iterator[str]:
+    """An empty database of the real broker, emptied again after the test."""
+    url = urlsplit(redis_url)._replace(path="/11").geturl()
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+        yield url
+        client.flushdb()
+
+
+@pytest.fixture
+def canary() -> str:
+    """Part of every key that the emulator mints; must be found nowhere but where a key belongs."""
+    return f"CANARY{secrets.token_hex(8)}"
+
+
+@pytest.fixture
+def deployment(tmp_path: Path, postgres_url: str, broker_url: str, start: Start, canary: str) -> Iterator[Deployment]:
+    """A deployment on PostgreSQL, with a tick of a second; nothing runs yet."""
+    with EmulatorServer(Account(canary=canary)) as emulator:
+        settings = {
+            "DATA_DIR": str(tmp_path / "data"),
+            "DATABASE_URL": postgres_url,
+            "BROKER_URL": broker_url,
+            "MASTER_KEY": generate_master_key().reveal(),
+            "OPENROUTER_BASE_URL": emulator.base_url,
+            "TICK_S": "1",
+            "LEASE_S": "15",
+            "SETTLE_S": "3",
+            "RETRY_BASE_S": "0.5",
+            "RETRY_MAX_S": "2",
+            "WORKER_CONCURRENCY": "2",
+            "LOG_LEVEL": "debug",
+            "LOG_FORMAT": "json",
+        }
+        environment = {f"ROTATOR_{name}": value for name, value in settings.items()}
+        made = Deployment(environment, tmp_path, start, emulator)
+        app = make_app(made.settings)
+        yield made
+        app.close()
+        made.rotator.close()

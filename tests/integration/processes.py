@@ -34,6 +34,13 @@ def alive(pid: int) -> bool:
     return False
 
 
+def command_line(process: psutil.Process) -> str:
+    """Its command line; empty once it is gone."""
+    with suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""
+
+
 class Process:
     """A process of the test's own, in a session of its own, with all it prints in a file."""
 
@@ -66,6 +73,10 @@ class Process:
         with suppress(psutil.NoSuchProcess):
             return psutil.Process(self.pid).children(recursive=True)
         return []
+
+    def has(self, words: str) -> bool:
+        """Whether one of its descendants has these words in its command line."""
+        return any(words in command_line(relative) for relative in self.descendants())
 
     def says(self, text: str) -> None:
         """Wait until it printed ``text``."""
