@@ -36,7 +36,7 @@ def _serve(start: Start, folder: Path, name: str) -> Process:
 
 
 def _send(app: object, mark: str, seconds: float) -> None:
-    app.send_task("slow", (mark, seconds))  # type: ignore[attr-defined]
+    app.send_task("slow", (mark, seconds))  # type: ignore[attr-defined]  # celery ships no types
 
 
 @pytest.mark.parametrize("pool", POOLS)

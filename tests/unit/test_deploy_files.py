@@ -62,7 +62,7 @@ def test_only_the_owner_enters_the_folder(tmp_path: Path) -> None:
 
 def test_the_unit_runs_up_and_gives_it_time_to_stop() -> None:
     unit = configparser.RawConfigParser(strict=False)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.optionxform = str  # type: ignore[assignment,method-assign]  # the documented way
     unit.read(UNIT)
     service = unit["Service"]
     assert service["ExecStart"].endswith("/rotator up")

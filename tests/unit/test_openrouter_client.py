@@ -197,7 +197,7 @@ def leaky_clients() -> Iterator[tuple[str, Callable[[], OpenRouterClient]]]:
         yield kind.__name__, lambda kind=kind: raising(made(kind))  # type: ignore[misc]  # bound per loop
     yield "foreign", lambda: client_of(quoting)
     for status in (400, 401, 404, 429, 500):
-        yield f"echo {status}", lambda status=status: client_of(echoing(status))  # type: ignore[misc]
+        yield f"echo {status}", lambda status=status: client_of(echoing(status))  # type: ignore[misc]  # as above
     yield "half made", lambda: client_of(half_made)
 
 

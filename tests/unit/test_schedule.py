@@ -178,7 +178,7 @@ def test_a_wrong_schedule_is_refused_by_the_option_that_is_wrong(
     asked: dict[str, str], field: str, problem: str
 ) -> None:
     with pytest.raises(InvalidInput) as refusal:
-        make_schedule(**({"every": None, "at": None, "cron": None} | asked))  # type: ignore[arg-type]
+        make_schedule(**({"every": None, "at": None, "cron": None} | asked))  # type: ignore[arg-type]  # fields of several types
     assert refusal.value.field == field
     assert problem in str(refusal.value)
     assert refusal.value.remedy.endswith((".", "?"))
