@@ -92,6 +92,10 @@ class Process:
         """Send it a signal."""
         self._popen.send_signal(number)
 
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self._popen.terminate()
+
     def wait(self, timeout_s: float = PATIENCE_S) -> int:
         """Its exit code, once it ends by itself."""
         return self._popen.wait(timeout_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import stat
 import sys
@@ -15,10 +16,15 @@ from pathlib import Path
 import httpx
 import pytest
 
+from config.secret import Secret
 from config.settings import read_settings
+from tasks.operations import Operations
+from tasks.operations.requests import RotationRequest, ScheduleRequest
+from tasks.providers.openrouter.emulator import EmulatorServer, Fault, FaultBook, FaultKind
 from tasks.wiring import open_rotator
 from tests.integration.deployment import free_port
 from tests.integration.processes import Process, Start, alive, command_line, wait_for
+from worker.app import make_app
 from worker.broker import answers
 
 UP = [str(Path(sys.executable).with_name("rotator")), "up"]
@@ -86,6 +92,28 @@ def test_a_signal_ends_everything_in_time(up: Process, environment: dict[str, st
     assert time.monotonic() - began < float(environment["ROTATOR_SHUTDOWN_S"])
     assert not any(alive(pid) for pid in family)
     assert "child_killed" not in up.text
+
+
+def test_a_running_step_is_finished_before_the_end(
+    start: Start, environment: dict[str, str], ticks: Ticks, tmp_path: Path
+) -> None:
+    with EmulatorServer(faults=FaultBook([Fault(kind=FaultKind.LATENCY, method="POST", seconds=3)])) as emulator:
+        environment |= {"ROTATOR_OPENROUTER_BASE_URL": emulator.base_url}
+        process = start("up", UP, environment)
+        ticks.wait_for_one()
+        settings = read_settings(environment)
+        app = make_app(settings)
+        with closing(open_rotator(settings)) as rotator:
+            operations = Operations(rotator)
+            operations.create_connection("prod", Secret(f"emulator-{secrets.token_hex(16)}"))
+            operations.create_rotation(RotationRequest("web", "prod", ScheduleRequest("30d"), key_name="web"))
+            wait_for(lambda: operations.history("web").versions[0].creating_at, "the request is on its way")
+            process.signal(signal.SIGTERM)
+            assert process.wait() == 0, process.text
+            version = operations.history("web").versions[0]
+        app.close()
+    assert version.key_hash is not None
+    assert version.key_hash in emulator.account.existing()
 
 
 def test_killing_the_parent_leaves_no_child_behind(up: Process) -> None:
