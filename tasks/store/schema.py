@@ -48,24 +48,30 @@ def check(database: Database) -> None:
     found, needed = current(database), newest()
     if found == needed:
         return
-    known = {s.revision for s in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if found is not None and found not in known:
-        raise OperatorNeeded(
-            f"The database has schema {found}, which is newer than this release ({needed}).", "Upgrade the program."
-        )
+    _refuse_newer(found)
     raise OperatorNeeded(
         f"The database has schema {found or 'none'}, and this release needs {needed}.", "Run `rotator db upgrade`."
     )
 
 
+def _refuse_newer(found: str | None) -> None:
+    known = {s.revision for s in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if found is not None and found not in known:
+        raise OperatorNeeded(
+            f"The database has schema {found}, which is newer than this release ({newest()}).", "Upgrade the program."
+        )
+
+
 def upgrade(database: Database, cipher: Cipher) -> str:
     """Bring the schema up to date, whoever else tries at the same time; the version that it has then.
 
-    Runs in one transaction: an interrupted upgrade changes nothing.
+    Runs in one transaction: an interrupted upgrade changes nothing. Raises ``OperatorNeeded`` for a schema that a
+    newer release made.
     """
     with database.write() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+        _refuse_newer(MigrationContext.configure(connection).get_current_revision())
         command.upgrade(_config(connection), "head")
         _initialise(connection, cipher)
     return newest()
