@@ -46,8 +46,8 @@ def _broker(settings: Settings) -> dict[str, Any]:
             # Longer than the hard limit, or a task still running would be given to a second worker. The shortest
             # value of all clients of a broker wins, so every process gets it from here.
             "visibility_timeout": VISIBILITY_S,
-            # Without these, publishing to a frozen broker hung for more than a minute.
-            "socket_timeout": 10,
+            # Without these, publishing to a frozen broker hung for more than a minute; now it gives up after 15 s.
+            "socket_timeout": 5,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,
             # Drops a connection that died silently.
