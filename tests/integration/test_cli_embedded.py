@@ -8,17 +8,22 @@ import pty
 import signal
 import subprocess
 import sys
+import termios
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from config.settings import settings
 from tasks.providers.openrouter.emulator import Account, EmulatorServer, FaultBook
+from worker.cli.app import app
 
 KEY = "emulator-" + "ba5eba11" * 4
 ROTATOR = str(Path(sys.executable).with_name("rotator"))
 TIMEOUT_S = 60
+_LOCAL_FLAGS = 3  # of what tcgetattr gives
 
 
 @pytest.fixture
@@ -28,37 +33,35 @@ def emulator() -> Iterator[EmulatorServer]:
 
 
 @pytest.fixture
-def environment(tmp_path: Path, emulator: EmulatorServer) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ROTATOR_")}
-    return kept | {"ROTATOR_DATA_DIR": str(tmp_path / "data"), "ROTATOR_OPENROUTER_BASE_URL": emulator.base_url}
+def environment(tmp_path: Path, emulator: EmulatorServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """Settings of this test alone, for this process and those it starts."""
+    for name in [name for name in os.environ if name.startswith("ROTATOR_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("ROTATOR_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("ROTATOR_OPENROUTER_BASE_URL", emulator.base_url)
+    monkeypatch.setattr("config.logging.configure_logging", lambda settings: None)  # pytest's own stays in place
+    settings.cache_clear()
+    yield dict(os.environ)
+    settings.cache_clear()
 
 
 class Cli:
-    """Runs commands as a person does."""
+    """Runs commands as a person does, but in this process: starting one takes longer than most commands."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self.environment = environment
+    def __init__(self) -> None:
         self.told: list[str] = []
 
     def __call__(self, *arguments: str, stdin: str | None = None, code: int = 0) -> str:
-        done = subprocess.run(
-            [ROTATOR, *arguments],
-            env=dict(self.environment),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
+        done = CliRunner().invoke(app, arguments, input=stdin, prog_name="rotator")
         self.told += [done.stdout, done.stderr]
-        assert done.returncode == code, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
+        assert done.exit_code == code, done.output
+        assert "Traceback" not in done.output
         return done.stdout
 
 
 @pytest.fixture
 def rotator(environment: dict[str, str]) -> Cli:
-    return Cli(environment)
+    return Cli()
 
 
 @pytest.fixture
@@ -128,14 +131,16 @@ def test_master_key_and_schema(with_rotation: Cli) -> None:
     with_rotation("db", "check")
 
 
-def test_run_restarts_the_command_with_the_new_key(with_rotation: Cli, tmp_path: Path) -> None:
+def test_run_restarts_the_command_with_the_new_key(
+    with_rotation: Cli, environment: dict[str, str], tmp_path: Path
+) -> None:
     rotator, log = with_rotation, tmp_path / "log"
     script = (
         "import os, sys, time; open(sys.argv[1], 'a').write(os.environ['OPENROUTER_API_KEY'] + '\\n'); time.sleep(60)"
     )
     command = [ROTATOR, "run", "--poll", "0.2", "--", sys.executable, "-c", script, str(log)]
     first = rotator("secret", "get", "web")
-    with subprocess.Popen(command, env=dict(rotator.environment)) as keeper:
+    with subprocess.Popen(command, env=environment) as keeper:
         _await_lines(log, 1)
         rotator("rotate", "web", "--local", "--wait")
         second = rotator("secret", "get", "web")
@@ -150,6 +155,8 @@ def test_the_prompt_does_not_echo(environment: dict[str, str]) -> None:
     if pid == 0:
         os.execve(ROTATOR, [ROTATOR, "connection", "create", "prod"], environment)
     shown = _read_until(terminal, "hidden")
+    while termios.tcgetattr(terminal)[_LOCAL_FLAGS] & termios.ECHO:
+        time.sleep(0.01)  # the prompt is there a moment before the echo is off, and what was typed is then dropped
     os.write(terminal, f"{KEY}\n".encode())
     shown += _read_until(terminal, None)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
