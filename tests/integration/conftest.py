@@ -6,11 +6,9 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psutil
 import pytest
-import redis
 
 from config.master_key import generate_master_key
 from tasks.providers.openrouter.emulator import Account, EmulatorServer
@@ -38,16 +36,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
         for relative in family:
             with suppress(psutil.NoSuchProcess):
                 relative.kill()
-
-
-@pytest.fixture
-def broker_url(redis_url: str) -> Iterator[str]:
-    """An empty database of the real broker, emptied again after the test."""
-    url = urlsplit(redis_url)._replace(path="/11").geturl()
-    with redis.Redis.from_url(url) as client:
-        client.flushdb()
-        yield url
-        client.flushdb()
 
 
 @pytest.fixture
