@@ -61,7 +61,8 @@ class LeasedStore:
         wanted = needed + _MARGIN
         if lease.ends_at_s - time.monotonic() < wanted.total_seconds():
             with self._database.write() as connection:
-                self._renew(connection, lease, {}, span=max(self._span, wanted))
+                ends_at_s = self._renew(connection, lease, {}, span=max(self._span, wanted))
+            lease.ends_at_s = ends_at_s
 
     def release_lease(self, lease: Lease, *, wake_at: datetime | None, seen_revision: int) -> bool:
         """See ``ports.Store``."""
@@ -77,12 +78,14 @@ class LeasedStore:
         with self._database.write() as connection:
             if connection.execute(statement).rowcount == 1:
                 return True
-            self._renew(connection, lease, {})
+            ends_at_s = self._renew(connection, lease, {})
+        lease.ends_at_s = ends_at_s
         return False
 
     def _renew(
         self, connection: sa.Connection, lease: Lease, values: dict[str, Any], *, span: timedelta | None = None
-    ) -> None:
+    ) -> float:
+        """Renew in the caller's transaction; when the lease ends then, to be believed only once that is committed."""
         asked_at_s, span = time.monotonic(), span or self._span
         statement = (
             sa.update(RotationRow)
@@ -95,7 +98,7 @@ class LeasedStore:
         )
         if connection.execute(statement).rowcount != 1:
             raise LeaseLost("the lease ran out, and with it the right to write")
-        lease.ends_at_s = asked_at_s + span.total_seconds()
+        return asked_at_s + span.total_seconds()
 
     def _until(self, span: timedelta) -> sa.ColumnElement[datetime]:
         millis = span // timedelta(milliseconds=1)
@@ -115,9 +118,10 @@ class LeasedStore:
             before, after = change.rotation
             values = difference(rotation_values(before), rotation_values(after))
         with self._database.write() as connection:
-            self._renew(connection, lease, values)
+            ends_at_s = self._renew(connection, lease, values)
             write_change(connection, self._cipher, change)
             pause_connection(connection, lease.rotation_id, change)
+        lease.ends_at_s = ends_at_s
 
     def management_key(self, connection_id: str) -> Secret:
         """See ``ports.Store``."""
