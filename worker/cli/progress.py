@@ -18,7 +18,7 @@ _IN_SERVICE: Final = OUTGOING | {VersionState.ACTIVE, VersionState.DELETED}
 
 
 def follow(ops: Operations, answer: RotateAnswer, *, wait: bool, local: bool) -> int:
-    """Print a line for each new state; return the exit code.
+    """Print a line for each new state; return the exit code. An emergency is over when every older key is deleted.
 
     ``local`` does the work here, ``wait`` waits for whoever does it. Without ``wait`` one round must be enough:
     what is left then waits for a moment that the database knows.
@@ -45,7 +45,7 @@ def follow(ops: Operations, answer: RotateAnswer, *, wait: bool, local: bool) ->
 def _outcome(ops: Operations, answer: RotateAnswer, version: KeyVersion) -> int | None:
     """The exit code once it is settled, None while it is under way."""
     if version.state in _IN_SERVICE and not version.reviving:
-        return DONE
+        return None if version.emergency and _older_live(ops, answer) else DONE
     if version.state is VersionState.ABANDONED:
         note(f"error: {answer.rotation} v{answer.version} was given up: {version.attempt.error or 'see its history'}")
         note("       The key in service is still the one before it.")
@@ -56,3 +56,11 @@ def _outcome(ops: Operations, answer: RotateAnswer, version: KeyVersion) -> int 
         note(f"       {rotation.remedy or ''}".rstrip())
         return FAILED
     return None
+
+
+def _older_live(ops: Operations, answer: RotateAnswer) -> bool:
+    """Whether a key that an emergency is to end may still be accepted."""
+    return any(
+        older.number < answer.version and older.state is not VersionState.DELETED
+        for older in ops.history(answer.rotation).versions
+    )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+import typer
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tasks.rotation.reconciling import Finding
     from worker.health import Check
 
-_PIPE_WIDTH: Final = 250  # columns when nobody looks: cells must not be cut for `grep`
+_PIPE_WIDTH: Final = 4000  # columns when nobody looks: lines must not be folded for `grep`
 
 
 def console() -> Console:
@@ -29,8 +30,14 @@ def console() -> Console:
 
 
 def show(renderable: RenderableType) -> None:
-    """Print to stdout."""
-    console().print(renderable)
+    """Print to stdout; in a pipe without the blanks that fill a table's columns."""
+    out = console()
+    if sys.stdout.isatty():
+        out.print(renderable)
+        return
+    with out.capture() as captured:
+        out.print(renderable)
+    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def now() -> datetime:

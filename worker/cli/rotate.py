@@ -98,8 +98,8 @@ def _tell(answers: list[RotateAnswer], *, wait: bool, local: bool, json: bool) -
         typer.echo(as_json(answers))
         return
     for answer in answers:
-        joined = " (already on its way)" if answer.joined else ""
-        typer.echo(f"{answer.rotation}: version {answer.version} is on its way{joined}.")
+        already = " already" if answer.joined else ""
+        typer.echo(f"{answer.rotation}: version {answer.version} is on its way{already}.")
         if answer.notice and not local:
             note(answer.notice)
         elif not wait and not local:

@@ -114,6 +114,7 @@ class FakeOperations:
     status_word: str = "ok"
     health: ConnectionHealth = ConnectionHealth.VALID
     bad_names: tuple[str, ...] = ()
+    emergency: bool = False
 
     def _ask(self, *what: object) -> None:
         self.asked.append(what)
@@ -194,7 +195,8 @@ class FakeOperations:
 
     def follow(self, name: str, number: int) -> KeyVersion:
         self._ask("follow", name, number)
-        return version(number, self.states.pop(0) if len(self.states) > 1 else self.states[0])
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        return replace(version(number, state), emergency=self.emergency)
 
     def advance_here(self, name: str) -> None:
         self._ask("advance_here", name)

@@ -6,7 +6,12 @@ import json
 
 import pytest
 
-from tasks.rotation.model import VersionState
+from tasks.operations.views import HistoryView
+from tasks.rotation.model import KeyVersion, Reason, VersionState
+
+
+def version(number: int, state: VersionState) -> KeyVersion:
+    return KeyVersion(f"v{number}", "r", number, state, Reason.EMERGENCY, "cli")
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +94,16 @@ def test_emergency_asks(run, ops, terminal):
 def test_emergency_with_yes(run, ops):
     assert run("rotate", "web", "--emergency").exit_code == 2
     assert run("rotate", "web", "--emergency", "--yes").exit_code == 0
+
+
+def test_waiting_for_an_emergency_ends_when_every_older_key_is_deleted(run, ops, monkeypatch):
+    ops.states, ops.emergency = [VersionState.ACTIVE], True
+    two_live = HistoryView("web", (version(2, VersionState.DISABLED), version(3, VersionState.ACTIVE)), ())
+    none_live = HistoryView("web", (version(2, VersionState.DELETED), version(3, VersionState.ACTIVE)), ())
+    looks = iter([two_live, two_live, none_live])
+    monkeypatch.setattr(ops, "history", lambda name: next(looks))
+    assert run("rotate", "web", "--emergency", "--yes", "--wait").exit_code == 0
+    assert next(looks, None) is None
 
 
 def test_dry_run_changes_nothing(run, ops):
