@@ -92,6 +92,15 @@ class Database:
         with _translated(), self.engine.connect().execution_options(reading=True, **options) as connection:
             yield connection
 
+    def exclude_others(self, connection: sa.Connection, lock: int) -> None:
+        """Let no other transaction that asks for the same ``lock`` go on beside the caller's.
+
+        ``lock`` is any number that nothing else in the same PostgreSQL database locks; on SQLite writing transactions
+        exclude each other anyway.
+        """
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock)))
+
     def moment(self, connection: sa.Connection) -> datetime:
         """The clock, read in the caller's transaction."""
         return as_moment(connection.execute(sa.select(self.now)).scalar_one())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from typing import Final
 
 import sqlalchemy as sa
 from alembic import command
@@ -18,8 +19,8 @@ from tasks.store.database import Database
 from tasks.store.sealed import CHECK_PLACE
 from tasks.store.tables import InstallationRow
 
-_ADVISORY_LOCK = 7_035_921_447
-"""Any number that nothing else in the same PostgreSQL database locks."""
+_UPGRADING: Final = 7_035_921_447
+"""Lock: of two that upgrade at once, the second finds nothing left to do."""
 
 
 def _config(connection: sa.Connection | None = None) -> Config:
@@ -69,8 +70,7 @@ def upgrade(database: Database, cipher: Cipher) -> str:
     newer release made.
     """
     with database.write() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+        database.exclude_others(connection, _UPGRADING)
         _refuse_newer(MigrationContext.configure(connection).get_current_revision())
         command.upgrade(_config(connection), "head")
         _initialise(connection, cipher)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from datetime import datetime, timedelta
+from typing import Final
 
 import sqlalchemy as sa
 
+from config.logging import get_logger
 from config.master_key import MasterKeySource, generate_master_key, master_key_source
 from config.secret import Secret
 from config.settings import Settings
@@ -18,6 +21,10 @@ from tasks.store.desk import SqlDesk
 from tasks.store.dispatch import Dispatch
 from tasks.store.leased import LeasedStore
 from tasks.store.rotations import Rotations
+
+log = get_logger(__name__)
+_RESEALING: Final = 7_035_921_448
+"""Lock: two that write the ring at once would drop a key that the rows need."""
 
 
 class SqlStore:
@@ -69,19 +76,17 @@ class SqlStore:
     def rotate_master_key(self) -> int:
         """Encrypt everything with a new master key; the number of ciphertexts changed.
 
-        May run while workers do, and be interrupted at any moment: the next call goes on where it stopped. A key
-        in a file gets its successor here, and the old one stays in the ring to open what was written meanwhile;
-        a key in a variable must have got its successor, in first place, from whoever sets it.
+        May run while workers do, beside another call, and be interrupted at any moment: the next call goes on where
+        it stopped. A key in a file gets its successor here, and the older ones stay in the ring to open backups and
+        what was written meanwhile; a key in a variable must have got its successor, in first place, from whoever
+        sets it.
         """
-        if self._master_key.path is not None and self._stale() == 0:
-            old = self._master_key.keys()[0]
-            self._master_key.replace((generate_master_key(), _as_text(old)))
         with self._database.write() as connection:
+            self._database.exclude_others(connection, _RESEALING)
+            if self._master_key.path is not None and sealed.count_stale(connection, self.cipher) == 0:
+                ring = self._master_key.keys()
+                self._master_key.replace((generate_master_key(), *map(_as_text, ring)))
             return sealed.reseal_all(connection, self.cipher)
-
-    def _stale(self) -> int:
-        with self._database.read() as connection:
-            return sealed.count_stale(connection, self.cipher)
 
     def close(self) -> None:
         """Close the database's connections."""
@@ -89,12 +94,13 @@ class SqlStore:
 
 
 def _as_text(key: bytes) -> Secret:
-    from base64 import urlsafe_b64encode  # noqa: PLC0415  # only a key rotation needs it
-
     return Secret(urlsafe_b64encode(key).decode())
 
 
 def open_store(settings: Settings, *, now: sa.ColumnElement[int] | None = None) -> SqlStore:
     """The store that the settings point to. ``now`` replaces the database's clock. Nothing is contacted yet."""
     database = Database(make_engine(settings.database()), database_now() if now is None else now)
-    return SqlStore(database, master_key_source(settings), lease=settings.lease_s)
+    master_key = master_key_source(settings)
+    if master_key.created:
+        log.warning("master_key_created", file=master_key.name, advice="Back it up: without it no stored key opens.")
+    return SqlStore(database, master_key, lease=settings.lease_s)
