@@ -9,13 +9,14 @@ import pytest
 
 from config.secret import Secret
 from tasks.operations.requests import UNSET
-from tasks.rotation.errors import Conflict, Unavailable
+from tasks.rotation.errors import Conflict, RotatorError, Unavailable
 from tasks.rotation.model import ConnectionHealth
+from tests.unit.cli.fake import FakeOperations, Run
 
 KEY = "emulator-" + "ba5eba11" * 4
 
 
-def test_key_from_hidden_prompt(run, ops, terminal):
+def test_key_from_hidden_prompt(run: Run, ops: FakeOperations, terminal: None) -> None:
     result = run("connection", "create", "prod", "--description", "of team A", stdin=f"{KEY}\n")
     assert result.exit_code == 0
     assert ops.asked == [("create_connection", "prod", Secret(KEY), "of team A")]
@@ -23,12 +24,12 @@ def test_key_from_hidden_prompt(run, ops, terminal):
     assert "fp-1a2b" in result.stdout
 
 
-def test_key_from_stdin(run, ops):
+def test_key_from_stdin(run: Run, ops: FakeOperations) -> None:
     assert run("connection", "create", "prod", "--api-key-stdin", stdin=f"  {KEY}\n").exit_code == 0
     assert ops.asked == [("create_connection", "prod", Secret(KEY), None)]
 
 
-def test_key_from_file(run, ops, tmp_path: Path):
+def test_key_from_file(run: Run, ops: FakeOperations, tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(f"{KEY}\n")
     assert run("connection", "create", "prod", "--api-key-file", str(file)).exit_code == 0
@@ -44,7 +45,9 @@ def test_key_from_file(run, ops, tmp_path: Path):
         ([], None, "no terminal to ask"),
     ],
 )
-def test_misuse_of_the_key_options(run, ops, arguments, stdin, said):
+def test_misuse_of_the_key_options(
+    run: Run, ops: FakeOperations, arguments: list[str], stdin: str | None, said: str
+) -> None:
     result = run("connection", "create", "prod", *arguments, stdin=stdin)
     assert result.exit_code == 2
     assert said in result.stderr
@@ -52,7 +55,7 @@ def test_misuse_of_the_key_options(run, ops, arguments, stdin, said):
 
 
 @pytest.mark.parametrize("given", [["--api-key", KEY], [f"--api-key={KEY}"]])
-def test_key_in_argv_is_a_usage_error_that_does_not_repeat_it(run, ops, given):
+def test_key_in_argv_is_a_usage_error_that_does_not_repeat_it(run: Run, ops: FakeOperations, given: list[str]) -> None:
     result = run("connection", "create", "prod", *given)
     assert result.exit_code == 2
     assert "--api-key-stdin" in result.stderr
@@ -60,7 +63,7 @@ def test_key_in_argv_is_a_usage_error_that_does_not_repeat_it(run, ops, given):
     assert ops.asked == []
 
 
-def test_list_as_json_has_stable_keys(run):
+def test_list_as_json_has_stable_keys(run: Run) -> None:
     (view,) = json.loads(run("connection", "list", "--json").stdout)
     assert view == {
         "id": "c1",
@@ -79,13 +82,13 @@ def test_list_as_json_has_stable_keys(run):
     }
 
 
-def test_list_as_table(run):
+def test_list_as_table(run: Run) -> None:
     lines = run("connection", "list").stdout.splitlines()
     assert lines[0].split() == ["NAME", "HEALTH", "CHECKED", "FINGERPRINT", "ROTATIONS", "DESCRIPTION"]
     assert lines[1].split()[:2] == ["prod", "valid"]
 
 
-def test_check_exits_1_when_the_key_is_refused(run, ops):
+def test_check_exits_1_when_the_key_is_refused(run: Run, ops: FakeOperations) -> None:
     assert run("connection", "check", "prod").exit_code == 0
     ops.health = ConnectionHealth.REJECTED
     result = run("connection", "check", "prod")
@@ -93,7 +96,7 @@ def test_check_exits_1_when_the_key_is_refused(run, ops):
     assert "rejected" in result.stdout
 
 
-def test_update_asks_for_a_key_only_when_one_is_to_be_replaced(run, ops, terminal):
+def test_update_asks_for_a_key_only_when_one_is_to_be_replaced(run: Run, ops: FakeOperations, terminal: None) -> None:
     assert run("connection", "update", "prod", "--description", "").exit_code == 0
     assert run("connection", "update", "prod", "--new-key", stdin=f"{KEY}\n").exit_code == 0
     assert ops.asked == [
@@ -103,14 +106,14 @@ def test_update_asks_for_a_key_only_when_one_is_to_be_replaced(run, ops, termina
     assert run("connection", "update", "prod").exit_code == 2
 
 
-def test_delete_wants_the_name(run, ops, terminal):
+def test_delete_wants_the_name(run: Run, ops: FakeOperations, terminal: None) -> None:
     assert run("connection", "delete", "prod", stdin="prodd\n").exit_code == 1
     assert ("delete_connection", "prod") not in ops.asked
     assert run("connection", "delete", "prod", stdin="prod\n").exit_code == 0
     assert ops.asked[-1] == ("delete_connection", "prod")
 
 
-def test_delete_without_a_terminal_wants_yes(run, ops):
+def test_delete_without_a_terminal_wants_yes(run: Run, ops: FakeOperations) -> None:
     assert run("connection", "delete", "prod").exit_code == 2
     assert run("connection", "delete", "prod", "--yes").exit_code == 0
 
@@ -119,7 +122,9 @@ def test_delete_without_a_terminal_wants_yes(run, ops):
     ("failure", "code"),
     [(Conflict('The name "prod" is taken.', "Choose another."), 2), (Unavailable("No answer.", "Try later."), 1)],
 )
-def test_expected_failures_are_one_line_and_a_remedy(run, ops, failure, code):
+def test_expected_failures_are_one_line_and_a_remedy(
+    run: Run, ops: FakeOperations, failure: RotatorError, code: int
+) -> None:
     ops.failure = failure
     result = run("connection", "create", "prod", "--api-key-stdin", stdin=KEY)
     assert result.exit_code == code

@@ -83,7 +83,9 @@ def test_all_is_right() -> None:
         (KEYS, VERSIONS, Consumption(), {"consumer calls"}),
     ],
 )
-def test_every_figure_can_be_wrong(keys, versions, consumed, wrong) -> None:
+def test_every_figure_can_be_wrong(
+    keys: tuple[EmulatedKey, ...], versions: tuple[KeyVersion, ...], consumed: Consumption, wrong: set[str]
+) -> None:
     verdict = figures(PLAN, keys, versions, consumed)
     assert {f.label for f in verdict if not f.right} == wrong
 

@@ -9,6 +9,7 @@ import pytest
 from config.secret import MASK, Secret
 from tasks.operations.requests import UNSET, RotationRequest, RotationUpdate, ScheduleRequest
 from tasks.rotation.model import Removal
+from tests.unit.cli.fake import FakeOperations, Run
 
 ROTATION_KEYS = (
     "id name connection parameters schedule overlap cooling secret_name status paused removal attention remedy "
@@ -17,14 +18,14 @@ ROTATION_KEYS = (
 )
 
 
-def test_create_with_the_least(run, ops):
+def test_create_with_the_least(run: Run, ops: FakeOperations) -> None:
     result = run("rotation", "create", "web", "--connection", "prod", "--key-name", "web", "--every", "30d")
     assert result.exit_code == 0
     request = RotationRequest(name="web", connection="prod", key_name="web", schedule=ScheduleRequest(every="30d"))
     assert ops.asked == [("create_rotation", request)]
 
 
-def test_create_with_everything(run, ops):
+def test_create_with_everything(run: Run, ops: FakeOperations) -> None:
     target = "redis:redis://:hunter2@cache:6379/0#openrouter"
     result = run(
         *("rotation", "create", "web", "--connection", "prod", "--key-name", "web"),
@@ -56,19 +57,21 @@ def test_create_with_everything(run, ops):
     assert MASK in repr(ops.asked)
 
 
-def test_create_by_cron(run, ops):
+def test_create_by_cron(run: Run, ops: FakeOperations) -> None:
     run("rotation", "create", "web", "--connection", "prod", "--key-name", "web", "--cron", "0 3 1 * *")
-    assert ops.asked[0][1].schedule == ScheduleRequest(cron="0 3 1 * *")
+    request = ops.asked[0][1]
+    assert isinstance(request, RotationRequest)
+    assert request.schedule == ScheduleRequest(cron="0 3 1 * *")
 
 
-def test_update_changes_only_what_is_given(run, ops):
+def test_update_changes_only_what_is_given(run: Run, ops: FakeOperations) -> None:
     result = run("rotation", "update", "web", "--no-limit", "--unpublish", "dotenv:/old")
     assert result.exit_code == 0
     assert ops.asked == [("update_rotation", "web", RotationUpdate(limit_usd=None, remove_publish=("dotenv:/old",)))]
     assert "next version" in result.stderr
 
 
-def test_update_of_the_schedule_says_nothing_of_the_next_version(run, ops):
+def test_update_of_the_schedule_says_nothing_of_the_next_version(run: Run, ops: FakeOperations) -> None:
     result = run("rotation", "update", "web", "--every", "14d", "--overlap", "2h")
     change = RotationUpdate(schedule=ScheduleRequest(every="14d"), overlap="2h")
     assert ops.asked == [("update_rotation", "web", change)]
@@ -77,18 +80,18 @@ def test_update_of_the_schedule_says_nothing_of_the_next_version(run, ops):
 
 
 @pytest.mark.parametrize("given", [[], ["--limit", "5", "--no-limit"]])
-def test_update_that_makes_no_sense(run, ops, given):
+def test_update_that_makes_no_sense(run: Run, ops: FakeOperations, given: list[str]) -> None:
     assert run("rotation", "update", "web", *given).exit_code == 2
     assert ops.asked == []
 
 
-def test_show_tells_the_next_three_times(run):
+def test_show_tells_the_next_three_times(run: Run) -> None:
     out = run("rotation", "show", "web").stdout
     assert [line.split()[0] for line in out.splitlines() if "03:00:00Z (in" in line] == ["next", "then", "then"]
     assert "dotenv:/srv/web/.env  holds v2" in out
 
 
-def test_show_as_json(run):
+def test_show_as_json(run: Run) -> None:
     view = json.loads(run("rotation", "show", "web", "--json").stdout)
     assert view["overlap"] == "1d"
     assert view["upcoming"][0] == "2026-12-21T03:00:00Z"
@@ -96,18 +99,18 @@ def test_show_as_json(run):
     assert " ".join(view) == ROTATION_KEYS
 
 
-def test_list(run):
+def test_list(run: Run) -> None:
     assert "web" in run("rotation", "list").stdout
     assert [view["name"] for view in json.loads(run("rotation", "list", "--json").stdout)] == ["web"]
 
 
-def test_pause_and_resume(run, ops):
+def test_pause_and_resume(run: Run, ops: FakeOperations) -> None:
     assert "paused" in run("rotation", "pause", "web").stdout
     assert run("rotation", "resume", "web").exit_code == 0
     assert ops.asked == [("pause_rotation", "web"), ("resume_rotation", "web")]
 
 
-def test_history(run):
+def test_history(run: Run) -> None:
     lines = run("rotation", "history", "web").stdout.splitlines()
     assert [line.split()[:4] for line in lines[1:]] == [
         ["v1", "deleted", "scheduled", "schedule"],
@@ -119,20 +122,20 @@ def test_history(run):
 
 
 @pytest.mark.parametrize("given", [[], ["--keep-keys", "--revoke-keys"]])
-def test_delete_must_say_what_becomes_of_the_keys(run, ops, given):
+def test_delete_must_say_what_becomes_of_the_keys(run: Run, ops: FakeOperations, given: list[str]) -> None:
     result = run("rotation", "delete", "web", *given, "--yes")
     assert result.exit_code == 2
     assert "--keep-keys or --revoke-keys" in result.stderr
     assert ops.asked == []
 
 
-def test_delete_asks_for_the_name(run, ops, terminal):
+def test_delete_asks_for_the_name(run: Run, ops: FakeOperations, terminal: None) -> None:
     assert run("rotation", "delete", "web", "--revoke-keys", stdin="no\n").exit_code == 1
     assert ops.asked == [("show_rotation", "web")]
     assert run("rotation", "delete", "web", "--revoke-keys", stdin="web\n").exit_code == 0
     assert ops.asked[-1] == ("delete_rotation", "web", Removal.REVOKE_KEYS)
 
 
-def test_delete_with_yes_asks_nothing(run, ops):
+def test_delete_with_yes_asks_nothing(run: Run, ops: FakeOperations) -> None:
     assert run("rotation", "delete", "web", "--keep-keys", "--yes").exit_code == 0
     assert ops.asked[-1] == ("delete_rotation", "web", Removal.KEEP_KEYS)

@@ -14,17 +14,20 @@ from pathlib import Path
 import pytest
 
 from tasks.rotation.errors import Unavailable
+from tests.unit.cli.fake import FakeOperations, Run
 
 WAIT_S = 20.0
 
 
-def test_the_child_gets_the_key_and_its_exit_code_is_ours(run, ops, capfd):
+def test_the_child_gets_the_key_and_its_exit_code_is_ours(
+    run: Run, ops: FakeOperations, capfd: pytest.CaptureFixture[str]
+) -> None:
     script = "import os; print(os.environ['OPENROUTER_API_KEY'], flush=True); raise SystemExit(7)"
     assert run("run", "--rotation", "web", "--", sys.executable, "-c", script).exit_code == 7
     assert capfd.readouterr().out == f"{ops.reveal_key('web').reveal()}\n"
 
 
-def test_the_only_rotation_need_not_be_named(run, ops):
+def test_the_only_rotation_need_not_be_named(run: Run, ops: FakeOperations) -> None:
     assert run("run", "--", "true").exit_code == 0
     ops.names = ("api", "web")
     result = run("run", "--", "true")
@@ -32,34 +35,36 @@ def test_the_only_rotation_need_not_be_named(run, ops):
     assert "one of api, web" in result.stderr
 
 
-def test_two_rotations_with_one_variable_are_refused(run):
+def test_two_rotations_with_one_variable_are_refused(run: Run) -> None:
     assert run("run", "--rotation", "web", "--rotation", "api", "--", "true").exit_code == 2
 
 
 @pytest.mark.parametrize(("command", "code"), [("/does/not/exist", 127), ("/", 126)])
-def test_a_command_that_cannot_start(run, command, code):
+def test_a_command_that_cannot_start(run: Run, command: str, code: int) -> None:
     result = run("run", "--", command)
     assert result.exit_code == code
     assert f"cannot start {command}" in result.stderr
 
 
-def test_a_child_ended_by_a_signal(run):
+def test_a_child_ended_by_a_signal(run: Run) -> None:
     script = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     assert run("run", "--", sys.executable, "-c", script).exit_code == 128 + signal.SIGKILL
 
 
-def test_an_unknown_signal_is_misuse(run):
+def test_an_unknown_signal_is_misuse(run: Run) -> None:
     assert run("run", "--signal", "HUPP", "--", "true").exit_code == 2
 
 
-def test_our_secrets_are_not_passed_on(run, monkeypatch, capfd, tmp_path):
+def test_our_secrets_are_not_passed_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     monkeypatch.setenv("ROTATOR_BROKER_URL", "redis://:hunter2@localhost/0")
     script = "import os; print(sorted(name for name in os.environ if name.startswith('ROTATOR_')))"
     assert run("run", "--", sys.executable, "-c", script).exit_code == 0
     assert capfd.readouterr().out == "['ROTATOR_DATA_DIR']\n"
 
 
-def test_a_new_version_restarts_the_child(run, ops, tmp_path):
+def test_a_new_version_restarts_the_child(run: Run, ops: FakeOperations, tmp_path: Path) -> None:
     script = _writer(tmp_path, "log.write(os.environ['OPENROUTER_API_KEY'] + '\\n')")
     with _meanwhile(lambda: _lines(tmp_path, 1), lambda: setattr(ops, "current", 3), lambda: _lines(tmp_path, 2), _end):
         code = run("run", "--poll", "0.1", "--", sys.executable, "-c", script).exit_code
@@ -67,7 +72,7 @@ def test_a_new_version_restarts_the_child(run, ops, tmp_path):
     assert [line.rsplit("-", 1)[1] for line in _lines(tmp_path, 2)] == ["2", "3"]
 
 
-def test_a_child_that_ignores_sigterm_is_killed_after_the_grace(run, ops, tmp_path):
+def test_a_child_that_ignores_sigterm_is_killed_after_the_grace(run: Run, ops: FakeOperations, tmp_path: Path) -> None:
     script = _writer(tmp_path, "signal.signal(signal.SIGTERM, signal.SIG_IGN); log.write('started\\n')")
 
     def kill() -> None:
@@ -78,7 +83,7 @@ def test_a_child_that_ignores_sigterm_is_killed_after_the_grace(run, ops, tmp_pa
     assert len(_lines(tmp_path, 2)) == 2
 
 
-def test_a_new_version_sends_the_signal_instead(run, ops, tmp_path):
+def test_a_new_version_sends_the_signal_instead(run: Run, ops: FakeOperations, tmp_path: Path) -> None:
     heard = "signal.signal(signal.SIGHUP, lambda *_: (log.write('heard\\n'), log.flush()))"
     script = _writer(tmp_path, f"{heard}; log.write('started\\n')")
     with _meanwhile(lambda: _lines(tmp_path, 1), lambda: setattr(ops, "current", 3), lambda: _lines(tmp_path, 2), _end):
@@ -86,7 +91,7 @@ def test_a_new_version_sends_the_signal_instead(run, ops, tmp_path):
     assert _lines(tmp_path, 2) == ["started", "heard"]
 
 
-def test_a_database_that_is_away_leaves_the_child_alone(run, ops, tmp_path):
+def test_a_database_that_is_away_leaves_the_child_alone(run: Run, ops: FakeOperations, tmp_path: Path) -> None:
     script = _writer(tmp_path, "log.write('started\\n')")
 
     def look_thrice() -> bool:
@@ -103,13 +108,13 @@ def test_a_database_that_is_away_leaves_the_child_alone(run, ops, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
-def test_signals_are_passed_on(run, tmp_path, number):
+def test_signals_are_passed_on(run: Run, tmp_path: Path, number: signal.Signals) -> None:
     script = _writer(tmp_path, f"signal.signal({int(number)}, lambda *_: os._exit(5)); log.write('started\\n')")
     with _meanwhile(lambda: _lines(tmp_path, 1), lambda: _signal_us(number)):
         assert run("run", "--", sys.executable, "-c", script).exit_code == 5
 
 
-def test_handlers_are_ours_only_for_the_time_being(run):
+def test_handlers_are_ours_only_for_the_time_being(run: Run) -> None:
     before = signal.getsignal(signal.SIGTERM)
     run("run", "--", "true")
     assert signal.getsignal(signal.SIGTERM) is before
