@@ -12,7 +12,6 @@ from tasks.rotation.errors import Conflict, InvalidInput
 from tasks.rotation.machine import together, told
 from tasks.rotation.minting import planning
 from tasks.rotation.model import (
-    IN_FLIGHT,
     Event,
     KeyParameters,
     KeyVersion,
@@ -24,7 +23,7 @@ from tasks.rotation.model import (
 )
 from tasks.rotation.parameters import validated_parameters, validated_slug
 from tasks.rotation.ports import Change, RemoteKey
-from tasks.rotation.requests import rotation_event
+from tasks.rotation.requests import rotation_event, undo_given_up
 from tasks.rotation.schedule import Schedule, make_schedule, parse_span, refuse_if_too_short, upcoming
 from tasks.store.rotations import NewDestination
 from tasks.wiring import Rotator
@@ -255,12 +254,13 @@ def delete(rotator: Rotator, name: str, removal: Removal) -> str:
     """Ask for the rotation's end; the engine does it and forgets no key on the way. The rotation's id."""
 
     def decide(snapshot: Snapshot) -> Change:
-        if any(v.reviving and v.state in IN_FLIGHT for v in snapshot.versions):
-            raise Conflict(f"{name} is just being brought back to an earlier key.", "Let that finish first.")
-        return Change(
+        given_up = undo_given_up(snapshot, actor=rotator.actor)
+        waiting = [v for v in snapshot.versions if v.attempt.next_at and not v.reviving]
+        asked = Change(
             events=(rotation_event(snapshot, "rotation_deletion_requested", actor=rotator.actor, why=str(removal)),),
-            versions=tuple((v, _hurried(v)) for v in snapshot.versions if v.attempt.next_at),
+            versions=tuple((v, _hurried(v)) for v in waiting),
             rotation=(snapshot.rotation, replace(snapshot.rotation, removal=removal)),
         )
+        return together(given_up, asked)
 
     return rotator.store.desk.change(name, decide).rotation.id

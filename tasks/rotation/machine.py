@@ -6,8 +6,9 @@
                      \\-> abandoned ------------------------------------------> deleted
 
 Beside the straight line: a create that was refused, or that never left this machine, goes back to planned; an
-undo brings a retiring or disabled version back in line as created; an emergency, or a key that is found gone,
-skips disabled; and a version in flight may be abandoned from wherever it is.
+undo brings a retiring or disabled version back in line as created, and giving the undo up sends it back to
+retiring; an emergency, or a key that is found gone, skips disabled; and a version in flight may be abandoned from
+wherever it is.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ _S = VersionState
 TRANSITIONS: Final[Mapping[VersionState, frozenset[VersionState]]] = {
     _S.PLANNED: frozenset({_S.CREATING, _S.ABANDONED}),
     _S.CREATING: frozenset({_S.CREATED, _S.PLANNED, _S.ABANDONED}),
-    _S.CREATED: frozenset({_S.PROVEN, _S.ABANDONED}),
-    _S.PROVEN: frozenset({_S.ACTIVE, _S.ABANDONED}),
+    _S.CREATED: frozenset({_S.PROVEN, _S.ABANDONED, _S.RETIRING}),
+    _S.PROVEN: frozenset({_S.ACTIVE, _S.ABANDONED, _S.RETIRING}),
     _S.ACTIVE: frozenset({_S.RETIRING}),
     _S.RETIRING: frozenset({_S.DISABLED, _S.DELETED, _S.CREATED}),
     _S.DISABLED: frozenset({_S.DELETED, _S.CREATED}),

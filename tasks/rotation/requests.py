@@ -33,8 +33,8 @@ class Requests:
     def rotate(self, name: str, *, actor: str, emergency: bool = False, reason: Reason = Reason.MANUAL) -> Asked:
         """Ask for a new version. Whoever asks while one is in flight joins it and gets the same answer.
 
-        A version that waits after failures is tried again at once. Raises ``NotFound``, and ``Conflict`` when
-        the rotation is being deleted.
+        A version that waits after failures is tried again at once, and an undo that is under way is given up.
+        Raises ``NotFound``, and ``Conflict`` when the rotation is being deleted.
         """
         wanted = Reason.EMERGENCY if emergency else reason
         return self._ask(
@@ -67,14 +67,29 @@ def _rotate(
     current = snapshot.in_flight
     if current is not None and not current.reviving:
         return current.number, True, _hurry(snapshot, current, actor=actor, emergency=emergency)
-    if current is not None:
-        raise Conflict(
-            f"Version {current.number} of {rotation.name} is just being brought back.", "Ask again when it is active."
-        )
     planned = planning(
         rotation, at=snapshot.now, version_id=version_id, reason=reason, actor=actor, emergency=emergency
     )
-    return rotation.last_version + 1, False, planned
+    return rotation.last_version + 1, False, together(undo_given_up(snapshot, actor=actor), planned)
+
+
+def undo_given_up(snapshot: Snapshot, *, actor: str) -> Change:
+    """Send a version that an undo was bringing back to where it came from; nothing when there is none.
+
+    Destinations that hold it already get the active key again before it is disabled.
+    """
+    current = snapshot.in_flight
+    if current is None or not current.reviving:
+        return Change()
+    return transition(
+        current,
+        VersionState.RETIRING,
+        at=snapshot.now,
+        actor=actor,
+        why="the undo was given up",
+        reviving=False,
+        retire_at=snapshot.now,
+    )
 
 
 def _hurry(snapshot: Snapshot, current: KeyVersion, *, actor: str, emergency: bool) -> Change:

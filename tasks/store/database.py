@@ -31,6 +31,7 @@ def make_engine(url: Secret, *, pool_size: int = 2) -> sa.Engine:
             return _sqlite(parsed)
         return sa.create_engine(
             parsed,
+            hide_parameters=True,
             pool_size=pool_size,
             max_overflow=4,
             pool_pre_ping=True,
@@ -41,7 +42,7 @@ def make_engine(url: Secret, *, pool_size: int = 2) -> sa.Engine:
                 "application_name": "openrouter-rotator",
             },
         )
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError):
+    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError):  # ValueError: of a port that is no number
         raise InvalidInput(
             "ROTATOR_DATABASE_URL", "it is no database URL", "Use postgresql://USER:PASSWORD@HOST/NAME."
         ) from None
@@ -51,10 +52,14 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     path = Path(url.database or "")
     if not path.is_absolute():
         raise InvalidInput("ROTATOR_DATABASE_URL", "a SQLite path must be absolute", "Use sqlite:////var/lib/...")
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not path.exists():
-        path.touch(mode=0o600)
-    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.exists():
+            path.touch(mode=0o600)
+    except OSError as error:
+        raise InvalidInput("ROTATOR_DATABASE_URL", f"cannot make {path}: {error.strerror}") from None
+    arguments = {"timeout": _BUSY_MS / 1000, "check_same_thread": False}
+    engine = sa.create_engine(url, hide_parameters=True, connect_args=arguments)
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_immediate)
     return engine
@@ -126,12 +131,18 @@ def _translated() -> Iterator[None]:
             raise
         failure = _explained(error)
     if failure is not None:
-        raise failure
+        raise failure from None  # a caller is still handling the foreign error, which shows the statement
+
+
+_NO_SUCH: Final = frozenset({"42P01", "42703"})
+"""PostgreSQL's codes of a table and of a column that there is not."""
+_NO_SUCH_WORDS: Final = ("no such table", "no such column", "has no column named")
 
 
 def _explained(error: Any) -> Exception:
-    what = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()[0][:200]
-    if "no such table" in what or "does not exist" in what or "no such column" in what:
+    cause = getattr(error, "orig", None)
+    what = str(cause or type(error).__name__).strip().splitlines()[0][:200]
+    if getattr(cause, "sqlstate", None) in _NO_SUCH or any(words in what for words in _NO_SUCH_WORDS):
         return OperatorNeeded(
             f"The database's schema is not the one this release needs ({what}).", "Run `rotator db upgrade`."
         )
