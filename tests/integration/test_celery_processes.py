@@ -38,6 +38,7 @@ def test_beats_rotate_and_two_of_them_mint_no_key_twice(deployment: Deployment) 
     assert {k.hash for k in minted} >= deployment.emulator.account.live()
 
 
+@pytest.mark.timeout(240)
 def test_a_worker_killed_between_the_post_and_its_commit_leaves_one_active_key_and_no_orphan(
     deployment: Deployment,
 ) -> None:
@@ -50,7 +51,10 @@ def test_a_worker_killed_between_the_post_and_its_commit_leaves_one_active_key_a
     deployment.emulator.faults.clear()
     assert deployment.versions()[0].state is VersionState.CREATING
     deployment.worker("successor")
-    wait_for(lambda: any(v.state is VersionState.ACTIVE for v in deployment.versions()), "a key is active")
+    # The lease of the dead worker runs out (15 s), and the mark that a worker was told (a minute).
+    wait_for(
+        lambda: any(v.state is VersionState.ACTIVE for v in deployment.versions()), "a key is active", timeout_s=100
+    )
     wait_for(lambda: len(deployment.emulator.account.existing()) == 1, "the key nobody holds is deleted", timeout_s=60)
     active = next(v for v in deployment.versions() if v.state is VersionState.ACTIVE)
     assert deployment.emulator.account.live() == {active.key_hash}
