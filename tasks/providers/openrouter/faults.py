@@ -132,7 +132,7 @@ def error_of(failure: Failure, call: Call) -> RotatorError:
             message = f"OpenRouter limits our rate: asked to {call.purpose}, {failure.detail}. It did nothing."
             return RateLimited(message, "The connection pauses and goes on by itself.", retry_after=failure.retry_after)
         case Verdict.REJECTED:
-            message = f"OpenRouter rejected the key that asked it to {call.purpose}: {failure.detail}."
+            message = f"OpenRouter rejected the key, when asked to {call.purpose}: {failure.detail}."
             return CredentialRejected(f"{message} Nothing was changed; keys in service go on working.", _NEW_KEY)
         case Verdict.REFUSED:
             message = f"OpenRouter refused to {call.purpose}: {failure.detail}. Nothing was changed."
