@@ -1,0 +1,180 @@
+"""Every command of the README is run: typed into a terminal, in order, against the emulator."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+from dotenv import dotenv_values
+
+from tasks.providers.openrouter.emulator import Account, EmulatorServer
+from tests.acceptance.readme import TOP, Block, blocks
+from tests.acceptance.terminal import PATIENCE_S, Terminal
+from tests.integration.deployment import free_port
+
+BIN = Path(sys.executable).parent
+FIRST_ROTATION = [b for b in blocks() if b.section == "First rotation"]
+STANDARD = [b for b in blocks() if b.subsection in {"Standard Celery processes", "Flower"}]
+
+
+class Reader:
+    """Somebody who follows the README in a home of their own. What a block exports, the next one has."""
+
+    def __init__(self, home: Path, settings: dict[str, str], words: dict[str, str]) -> None:
+        self.clone = home / "openrouter-rotator"
+        self.clone.mkdir()
+        (self.clone / ".venv").symlink_to(BIN.parent)
+        self.management_key = f"emulator-{secrets.token_hex(20)}"
+        self._exports = home / "exports"
+        self._exports.write_text("")
+        self._environment = {
+            "HOME": str(home),
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "TERM": "xterm",
+            "COLUMNS": "160",
+            **{f"ROTATOR_{name}": value for name, value in settings.items()},
+        }
+        self._words = words
+        self._staying: list[Terminal] = []
+        self._answers = (
+            (re.compile(r"Management key \(hidden\): $"), lambda _: self.management_key),
+            (re.compile(r"Go on\? \[y/N\]: $"), lambda _: "y"),
+            (re.compile(r'To delete the \w+ "([^"]+)", type its name: $'), lambda asked: asked[1]),
+        )
+
+    def follow(self, chosen: Iterable[Block]) -> None:
+        """Run the blocks in order; each must end well, or stay."""
+        for block in chosen:
+            if block.ready is None:
+                self._run(block)
+            else:
+                self._leave_running(block, block.ready)
+            if " rotation " in block.text:
+                self._look_until_settled()
+
+    def run(self, commands: str) -> str:
+        """What these commands show. They must end well."""
+        terminal = self._terminal(commands)
+        code = terminal.wait()
+        terminal.close()
+        assert code == 0, f"exit code {code} of\n{commands}\n{terminal.screen}"
+        assert "Traceback" not in terminal.screen
+        return terminal.screen
+
+    def leave(self) -> None:
+        """Press Ctrl-C in every terminal; nothing complains."""
+        while self._staying:
+            terminal = self._staying.pop()
+            code = terminal.press_ctrl_c()
+            terminal.close()
+            assert code in {0, 130}, terminal.screen[-3000:]
+
+    def close(self) -> None:
+        """End what still runs after a failure."""
+        for terminal in self._staying:
+            terminal.close()
+
+    def _run(self, block: Block) -> None:
+        self.run(f"set +u; . {self._exports}; set -u\n{block.text}\nexport -p > {self._exports}")
+
+    def _leave_running(self, block: Block, ready: str) -> None:
+        terminal = self._terminal(f"set +u; . {self._exports}; set -u\n{block.text}")
+        self._staying.append(terminal)
+        terminal.says(ready)
+
+    def _terminal(self, script: str) -> Terminal:
+        for word, here in self._words.items():
+            script = script.replace(word, here)
+        return Terminal(script, self._environment, self.clone, self._answers)
+
+    def _look_until_settled(self) -> None:
+        """A person takes a moment between two commands; a worker needs it for the new key."""
+        give_up_at = time.monotonic() + PATIENCE_S
+        while not all(_settled(rotation) for rotation in self.rotations()):
+            assert time.monotonic() < give_up_at, f"still not settled: {self.rotations()}"
+
+    def rotations(self) -> list[dict[str, object]]:
+        """``rotator rotation list --json``."""
+        shown = self.run(f"set +u; . {self._exports}; set -u\nrotator rotation list --json")
+        listed: list[dict[str, object]] = json.loads(shown)
+        return listed
+
+
+def _settled(rotation: dict[str, object]) -> bool:
+    destinations = rotation["destinations"]
+    assert isinstance(destinations, list)
+    delivered = all(place["version"] == rotation["active_version"] for place in destinations)
+    return rotation["in_flight"] is None and rotation["removal"] is None and delivered
+
+
+@pytest.fixture
+def emulator() -> Iterator[EmulatorServer]:
+    with EmulatorServer(Account()) as server:
+        yield server
+
+
+@pytest.fixture
+def settings(emulator: EmulatorServer, request: pytest.FixtureRequest) -> dict[str, str]:
+    """What a reader would have otherwise: OpenRouter; and a tick that makes nobody wait."""
+    return {"OPENROUTER_BASE_URL": emulator.base_url, "TICK_S": "1", "FLOWER_PORT": str(free_port())}
+
+
+@pytest.mark.timeout(300)
+def test_first_rotation(tmp_path: Path, settings: dict[str, str], emulator: EmulatorServer, broker_url: str) -> None:
+    _, adopted = emulator.account.mint("legacy")
+    words = {"redis://cache.internal:6379/0": broker_url, "HASH": adopted, "8400": str(free_port())}
+    reader = Reader(tmp_path, settings, words)
+    try:
+        reader.follow(FIRST_ROTATION)
+        (web,) = reader.rotations()
+        reader.leave()
+    finally:
+        reader.close()
+
+    key = dotenv_values(reader.clone / "app.env")["OPENROUTER_API_KEY"]
+    assert emulator.account.existing() == {web["active_hash"]}
+    assert httpx.get(f"{emulator.base_url}/key", headers={"Authorization": f"Bearer {key}"}).status_code == 200
+    with redis.Redis.from_url(broker_url, decode_responses=True) as cache:
+        assert cache.get("openrouter-key") == key
+
+
+@pytest.mark.timeout(300)
+def test_standard_processes_and_flower(
+    tmp_path: Path, settings: dict[str, str], emulator: EmulatorServer, postgres_url: str, broker_url: str
+) -> None:
+    words = {
+        "redis://broker.internal:6379/0": broker_url,
+        "postgresql://rotator@db.internal/rotator": postgres_url,
+        "127.0.0.1:5555": f"127.0.0.1:{settings['FLOWER_PORT']}",
+    }
+    reader = Reader(tmp_path, settings, words)
+    try:
+        reader.follow(STANDARD)
+        give_up_at = time.monotonic() + PATIENCE_S
+        while len(emulator.account.minted) < 2:
+            assert time.monotonic() < give_up_at, "neither Flower's request nor Celery's made a version"
+            time.sleep(0.1)
+        reader.leave()
+    finally:
+        reader.close()
+
+
+def test_every_block_is_run_here_or_by_a_test_that_exists() -> None:
+    for block in blocks():
+        run_here = block in FIRST_ROTATION or block in STANDARD
+        assert run_here != bool(block.elsewhere), f"run once, and here or elsewhere:\n{block.text}"
+        assert [name for name in block.elsewhere if not (TOP / name).is_file()] == []
+
+
+def test_the_first_screen_has_the_two_commands() -> None:
+    first, second, *_ = blocks()
+    assert (first.text, second.text) == ("make demo\n", "make test\n")
