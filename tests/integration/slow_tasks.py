@@ -13,7 +13,7 @@ celery = make_app(settings())
 celery.conf.include = []
 
 
-@celery.task(name="slow")
+@celery.task(name="slow")  # type: ignore[untyped-decorator]  # celery ships no types
 def slow(mark: str, seconds: float) -> None:
     """Say when it begins and when it is done."""
     folder = Path(os.environ["MARKS"])

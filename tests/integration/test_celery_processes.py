@@ -217,16 +217,17 @@ def test_pools_that_do_not_fork_work_too(deployment: Deployment, pool: str) -> N
     assert worker.wait() == 0
 
 
-def test_lines_of_a_rotation_carry_its_id_and_the_task(deployment: Deployment) -> None:
+def test_lines_of_a_rotation_carry_its_name_version_and_task(deployment: Deployment) -> None:
     deployment.rotate_every("1h")
     worker = deployment.worker()
     deployment.beat()
     wait_for(deployment.active(1), "the first version is active")
     rotation_id = deployment.operations.show_rotation(NAME).id
     lines = [json.loads(line) for line in worker.text.splitlines() if line.startswith("{")]
-    about = [line for line in lines if line.get("rotation") == rotation_id]
-    assert about
-    assert all(line["task_id"] and line["task"] and line["process"] == "worker" for line in about)
+    about = [line for line in lines if line.get("rotation_id") == rotation_id]
+    assert all(line["task_id"] and line["task"] == "rotation.advance" for line in about)
+    assert all(line["process"] == "worker" for line in about)
+    assert any(line.get("rotation") == NAME and line.get("version") == 1 for line in about)
 
 
 def test_it_works_from_any_folder_even_one_with_packages_of_the_same_names(

@@ -67,7 +67,7 @@ def test_what_ends_at_once_is_started_again_after_pauses_that_grow_and_is_report
 def _pauses(child: Child, clock: Clock) -> list[float]:
     """The pauses before its next four starts."""
     child.tend()
-    pauses = []
+    pauses: list[float] = []
     for starts in range(1, 5):
         assert child.starts == starts
         _ends(child)

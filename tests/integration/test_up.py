@@ -154,6 +154,7 @@ def test_it_can_be_started_again_right_after_it_was_killed(
     up: Process, start: Start, environment: dict[str, str], ticks: Ticks
 ) -> None:
     up.signal(signal.SIGKILL)
+    up.wait()
     again = start("again", UP, environment)
     again.says("everything_started")
     ticks.wait_for_one()

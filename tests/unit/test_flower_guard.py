@@ -47,7 +47,7 @@ def _matches(routes: list[Any], path: str) -> Any:
 
 
 def _name(path: str, routes: list[Any]) -> str:
-    return _matches(routes, path).__name__
+    return str(_matches(routes, path).__name__)
 
 
 @pytest.mark.parametrize(
