@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
+import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -16,12 +17,18 @@ import pytest
 import redis
 from dotenv import dotenv_values
 
+from config.settings import read_settings
+from tasks.operations import Operations
+from tasks.operations.views import RotationView
 from tasks.providers.openrouter.emulator import Account, EmulatorServer
+from tasks.wiring import open_rotator
 from tests.acceptance.readme import TOP, Block, blocks
 from tests.acceptance.terminal import PATIENCE_S, Terminal
 from tests.integration.deployment import free_port
 
 BIN = Path(sys.executable).parent
+ENDED_BY_CTRL_C = {0, 1, 130}
+"""Celery's worker then ends with 1, however well it ended."""
 FIRST_ROTATION = [b for b in blocks() if b.section == "First rotation"]
 STANDARD = [b for b in blocks() if b.subsection in {"Standard Celery processes", "Flower"}]
 
@@ -30,6 +37,7 @@ class Reader:
     """Somebody who follows the README in a home of their own. What a block exports, the next one has."""
 
     def __init__(self, home: Path, settings: dict[str, str], words: dict[str, str]) -> None:
+        self._home = home
         self.clone = home / "openrouter-rotator"
         self.clone.mkdir()
         (self.clone / ".venv").symlink_to(BIN.parent)
@@ -76,7 +84,7 @@ class Reader:
             terminal = self._staying.pop()
             code = terminal.press_ctrl_c()
             terminal.close()
-            assert code in {0, 130}, terminal.screen[-3000:]
+            assert code in ENDED_BY_CTRL_C, terminal.screen[-3000:]
 
     def close(self) -> None:
         """End what still runs after a failure."""
@@ -101,19 +109,26 @@ class Reader:
         give_up_at = time.monotonic() + PATIENCE_S
         while not all(_settled(rotation) for rotation in self.rotations()):
             assert time.monotonic() < give_up_at, f"still not settled: {self.rotations()}"
+            time.sleep(0.1)
 
-    def rotations(self) -> list[dict[str, object]]:
-        """``rotator rotation list --json``."""
-        shown = self.run(f"set +u; . {self._exports}; set -u\nrotator rotation list --json")
-        listed: list[dict[str, object]] = json.loads(shown)
-        return listed
+    def rotations(self) -> tuple[RotationView, ...]:
+        """How the rotations stand, in the database that the README's commands use."""
+        exported = subprocess.run(
+            ["bash", "-c", f". {self._exports}; env -0"],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        variables = dict(line.split("=", 1) for line in exported.stdout.split("\0") if line)
+        settings = read_settings({"ROTATOR_DATA_DIR": f"{self._home}/.local/share/rotator", **variables})
+        with closing(open_rotator(settings)) as rotator:
+            return Operations(rotator).list_rotations()
 
 
-def _settled(rotation: dict[str, object]) -> bool:
-    destinations = rotation["destinations"]
-    assert isinstance(destinations, list)
-    delivered = all(place["version"] == rotation["active_version"] for place in destinations)
-    return rotation["in_flight"] is None and rotation["removal"] is None and delivered
+def _settled(rotation: RotationView) -> bool:
+    delivered = all(place.version == rotation.active_version for place in rotation.destinations)
+    return rotation.in_flight is None and rotation.removal is None and delivered
 
 
 @pytest.fixture
@@ -141,7 +156,7 @@ def test_first_rotation(tmp_path: Path, settings: dict[str, str], emulator: Emul
         reader.close()
 
     key = dotenv_values(reader.clone / "app.env")["OPENROUTER_API_KEY"]
-    assert emulator.account.existing() == {web["active_hash"]}
+    assert emulator.account.existing() == {web.active_hash}
     assert httpx.get(f"{emulator.base_url}/key", headers={"Authorization": f"Bearer {key}"}).status_code == 200
     with redis.Redis.from_url(broker_url, decode_responses=True) as cache:
         assert cache.get("openrouter-key") == key
