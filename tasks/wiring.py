@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import threading
 import uuid
 from functools import cache
 from typing import Final
@@ -34,6 +35,7 @@ class Rotator:
         self.settings = settings
         self.store = store
         self._providers: dict[str, ClosableProvider] = {}
+        self._opening = threading.Lock()
         self.actor = actor
         self.ids = new_ids()
         self.requests = Requests(store.desk, self.ids)
@@ -63,9 +65,10 @@ class Rotator:
 
     def provider_called(self, app: str) -> Provider:
         """The provider of connections of this ``app``: one for the whole process, opened at first use."""
-        if app not in self._providers:
-            self._providers[app] = open_provider(app, self.settings)
-        return self._providers[app]
+        with self._opening:
+            if app not in self._providers:
+                self._providers[app] = open_provider(app, self.settings)
+            return self._providers[app]
 
     def _publisher(self, kind: str, destination_id: str) -> Publisher:
         return open_publisher(kind, self.store.leased.target(destination_id))

@@ -35,8 +35,10 @@ def validated_slug(field: str, text: str) -> str:
 
 
 def validated_description(text: str | None) -> str | None:
-    """A description: at most 256 characters, trimmed; blank is none."""
+    """A description: at most 256 printable characters, trimmed; blank is none."""
     trimmed = (text or "").strip()
+    if not trimmed.isprintable():
+        raise InvalidInput("--description", "it has characters that cannot be printed", "Use one line of plain text.")
     if len(trimmed) > _DESCRIPTION_MOST:
         raise InvalidInput("--description", f"it has {len(trimmed)} characters", f"Use at most {_DESCRIPTION_MOST}.")
     return trimmed or None

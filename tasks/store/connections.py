@@ -108,14 +108,18 @@ class Connections:
     ) -> None:
         """Change the description and, when ``key`` is given with its proof, the key.
 
-        Raises ``Conflict`` when someone else replaced the key meanwhile.
+        Raises ``Conflict`` when someone else replaced the key, or deleted the connection, meanwhile.
         """
         with self._database.write() as connection:
             now = self._database.moment(connection)
             values: dict[str, Any] = {"description": description, "updated_at": now}
             if key is not None and result is not None:
                 values |= self._replaced(stored, key, result, now)
-            guard = (ConnectionRow.id == stored.id, ConnectionRow.key_revision == stored.key_revision)
+            guard = (
+                ConnectionRow.id == stored.id,
+                ConnectionRow.key_revision == stored.key_revision,
+                ConnectionRow.deleted_at.is_(None),
+            )
             if connection.execute(sa.update(ConnectionRow).where(*guard).values(values)).rowcount != 1:
                 raise Conflict(f"{stored.name} was changed by someone else meanwhile.", "Look at it and try again.")
             changed = "key replaced" if key is not None else "description changed"
@@ -152,6 +156,7 @@ class Connections:
             write_events(connection, (_event("connection_deleted", stored.id, name, now, actor),))
 
     def _shred(self, connection: sa.Connection, stored: StoredConnection) -> None:
+        connection.execute(sa.select(ConnectionRow.id).where(ConnectionRow.id == stored.id).with_for_update())
         used_now = sa.select(RotationRow.id).where(
             RotationRow.connection_id == stored.id, RotationRow.removed_at.is_(None)
         )

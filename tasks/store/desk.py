@@ -84,7 +84,8 @@ class SqlDesk:
         """See ``ports.Desk``."""
         with self._database.write() as connection:
             now = self._database.moment(connection)
-            query = sa.select(ConnectionRow.health).where(ConnectionRow.id == connection_id).with_for_update()
+            alive = (ConnectionRow.id == connection_id, ConnectionRow.deleted_at.is_(None))
+            query = sa.select(ConnectionRow.health).where(*alive).with_for_update()
             before = connection.execute(query).scalar_one_or_none()
             if before is None:
                 raise NotFound("The connection was deleted meanwhile.")

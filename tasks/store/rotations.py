@@ -20,7 +20,7 @@ from tasks.store.desk import lock_rotation
 from tasks.store.leased import load_snapshot, select_versions
 from tasks.store.rows import rotation_values, version_of
 from tasks.store.sealed import open_key, target_place
-from tasks.store.tables import DestinationRow, EventRow, KeyVersionRow, RotationRow
+from tasks.store.tables import ConnectionRow, DestinationRow, EventRow, KeyVersionRow, RotationRow
 from tasks.store.writing import write_change, write_events
 
 
@@ -141,8 +141,12 @@ class Rotations:
     # --- writing -----------------------------------------------------------------------------------------------
 
     def insert(self, rotation: Rotation, change: Change, destinations: Iterable[NewDestination]) -> None:
-        """Store a new rotation with what comes with it, awake. Raises ``Conflict`` when the name is taken."""
+        """Store a new rotation with what comes with it, awake.
+
+        Raises ``Conflict`` when the name is taken, ``NotFound`` when its connection was deleted meanwhile.
+        """
         with self._database.write() as connection:
+            self._hold_connection(connection, rotation)
             values = rotation_values(rotation) | {
                 "revision": 0,
                 "lease_fence": 0,
@@ -174,6 +178,13 @@ class Rotations:
                 self._remove_destination(connection, rotation, label)
             self._insert_destinations(connection, rotation, add)
             write_events(connection, (event,))
+
+    def _hold_connection(self, connection: sa.Connection, rotation: Rotation) -> None:
+        """Keep the rotation's connection from being deleted until the caller's transaction ends."""
+        alive = (ConnectionRow.id == rotation.connection_id, ConnectionRow.deleted_at.is_(None))
+        query = sa.select(ConnectionRow.id).where(*alive).with_for_update(read=True)
+        if connection.execute(query).first() is None:
+            raise NotFound("The connection was deleted meanwhile.", "`rotator connection list` shows those there are.")
 
     def _insert_destinations(
         self, connection: sa.Connection, rotation: Rotation, destinations: Iterable[NewDestination]

@@ -33,7 +33,8 @@ def target_place(destination_id: str) -> Place:
 
 def open_management_key(connection: sa.Connection, cipher: Cipher, connection_id: str) -> Secret:
     """The management key of a connection."""
-    query = sa.select(ConnectionRow.key_sealed, ConnectionRow.key_revision).where(ConnectionRow.id == connection_id)
+    alive = (ConnectionRow.id == connection_id, ConnectionRow.deleted_at.is_(None))
+    query = sa.select(ConnectionRow.key_sealed, ConnectionRow.key_revision).where(*alive)
     row = connection.execute(query).one_or_none()
     if row is None:
         raise NotFound(f"There is no connection {connection_id}.")
