@@ -1,0 +1,359 @@
+"""A whole installation in one process, on a steered clock: real engine, store, adapter and publishers.
+
+The other side is the emulator, in process. Nothing sleeps and nothing listens. ``run_until_rest`` is beat and a
+worker in one: it hands out what is due and moves the clock to the next alarm, through deaths and restarts.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from unittest.mock import patch
+
+import sqlalchemy as sa
+from dotenv import dotenv_values
+
+from config.secret import Secret
+from config.settings import Settings, read_settings
+from tasks.operations import Operations
+from tasks.operations.requests import RotationRequest, ScheduleRequest
+from tasks.providers.openrouter.adapter import OpenRouter
+from tasks.providers.openrouter.emulator import Account, EmulatorTransport, Fault, FaultBook, FaultKind, Request
+from tasks.rotation.errors import Unavailable
+from tasks.rotation.model import Event, KeyVersion, Removal, Snapshot, VersionState
+from tasks.rotation.ports import Provider, Publisher
+from tasks.store.database import Database, make_engine
+from tasks.store.sql_store import SqlStore, open_store
+from tasks.store.tables import RotationRow
+from tasks.wiring import Rotator
+from tests.steered.clock import SteeredClock
+from tests.steered.taps import Killed, Tap, TappedTransport, tapped
+
+BASE_URL: Final = "https://emulated.example/api/v1"
+CONNECTION: Final = "main"
+SECRET_NAME: Final = "OPENROUTER_API_KEY"
+LONG: Final = "3000d"
+"""An interval that no test reaches, so that a rotation comes to rest."""
+_TICKS_MOST: Final = 20
+"""More ticks than this that find work at one moment are a loop that feeds itself."""
+_INSTANT: Final = timedelta(milliseconds=1)
+
+
+class SteeredRotator(Rotator):
+    """The product's composition root, with taps on its ports and the emulator in place of the network."""
+
+    def __init__(self, settings: Settings, store: SqlStore, provider: OpenRouter, tap: Tap, *, actor: str) -> None:
+        store.leased = tapped(store.leased, "store", tap)
+        self._provider = provider
+        self._tap = tap
+        super().__init__(settings, store, actor=actor)
+
+    def provider_called(self, app: str) -> Provider:
+        """The adapter, whatever the app."""
+        return self._provider
+
+    def _publisher(self, kind: str, destination_id: str) -> Publisher:
+        return tapped(super()._publisher(kind, destination_id), "publisher", self._tap)
+
+    def close(self) -> None:
+        """Close every connection of this worker."""
+        self._provider.close()
+        super().close()
+
+
+@dataclass(slots=True)
+class LogLines:
+    """In place of the logger: keeps what was logged."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def info(self, event: str, **fields: object) -> None:
+        """Keep one line."""
+        self.lines.append(f"{event} {fields}")
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A data folder with schema, master key and one connection, to be copied for each test."""
+
+    folder: Path
+    management_key: Secret
+
+
+class Installation:
+    """One database, one account, one clock, some dotenv files; and one worker at a time, which may die.
+
+    ``operations`` is the operator's door; it tells no worker, as without a broker.
+    """
+
+    def __init__(
+        self, folder: Path, management_key: Secret, clock: SteeredClock, log: LogLines, **settings: object
+    ) -> None:
+        self.folder = folder
+        self.management_key = management_key
+        self.canary = f"canary{secrets.token_hex(6)}"
+        self.clock = clock
+        self.account = Account(clock=self.clock.now, canary=self.canary)
+        self.faults = FaultBook()
+        self.tap = Tap()
+        self.log = log
+        self.deaths = 0
+        given = {f"ROTATOR_{name.upper()}": str(value) for name, value in settings.items()}
+        self.settings = read_settings(
+            {"ROTATOR_DATA_DIR": str(folder / "data"), "ROTATOR_OPENROUTER_BASE_URL": BASE_URL, **given}
+        )
+        self._ticks_now, self._ticked_at = 0, clock.now()
+        self.rotation_ids: dict[str, str] = {}
+        self.database = Database(make_engine(self.settings.database()), self.clock.expression())
+        """For looking; the worker has its own."""
+        self.rotator = self.worker("worker-1")
+
+    # --- workers -----------------------------------------------------------------------------------------------
+
+    def worker(self, actor: str) -> SteeredRotator:
+        """One more worker on the same database and account. Whoever asks closes it."""
+        transport = TappedTransport(EmulatorTransport(self.account, self.faults, sleep=self.clock.sleep), self.tap)
+        store = open_store(self.settings, now=self.clock.expression())
+        return SteeredRotator(self.settings, store, OpenRouter(BASE_URL, transport=transport), self.tap, actor=actor)
+
+    def restart(self) -> None:
+        """A new worker process in place of the old one."""
+        self.rotator.close()
+        self.rotator = self.worker(f"worker-{self.deaths + 1}")
+
+    @property
+    def operations(self) -> Operations:
+        """The operator's door."""
+        return Operations(self.rotator)
+
+    def advance(self, name: str) -> None:
+        """Let the worker do what the rotation needs now. It may die of it; then another takes its place."""
+        self._advance(self.rotation_ids[name])
+
+    def _advance(self, rotation_id: str) -> None:
+        try:
+            with self.tap.listening():
+                self.rotator.engine.advance(rotation_id)
+        except Killed:
+            self.deaths += 1
+            self.restart()
+        except Unavailable as error:
+            self.log.info("task_failed", why=str(error))
+
+    def tick(self) -> bool:
+        """What beat's tick and the workers do now; False when nothing was due."""
+        due = self.rotator.store.claim_due(100)
+        for rotation_id in due:
+            self._advance(rotation_id)
+        return bool(due)
+
+    def run_until_rest(self, within: timedelta = timedelta(days=400)) -> None:
+        """Work and let time pass until every rotation rests; AssertionError when that takes longer than ``within``."""
+        end = self.clock.now() + within
+        while not self.at_rest():
+            assert self._go_on(end), f"no rest within {within}: {self.states()}\n{self._story()}"
+
+    def run_for(self, span: timedelta) -> None:
+        """Work and let time pass for so long, whether anything rests or not."""
+        end = self.clock.now() + span
+        while self._go_on(end):
+            pass
+        self.clock.move_to(end)
+
+    def run_until(self, name: str, number: int, state: VersionState) -> None:
+        """Work and let time pass until a version has reached a state."""
+        end = self.clock.now() + timedelta(days=400)
+        while self.version(name, number).state is not state:
+            assert self._go_on(end), f"version {number} never got {state}: {self.states()}\n{self._story()}"
+
+    def _go_on(self, end: datetime) -> bool:
+        if self.tick():
+            self._ticks_now = self._ticks_now + 1 if self._ticked_at == self.clock.now() else 1
+            self._ticked_at = self.clock.now()
+            assert self._ticks_now < _TICKS_MOST, f"it keeps itself busy without end\n{self._story()}"
+            return True
+        alarm = self.next_alarm()
+        if alarm is None or alarm > end:
+            return False
+        self.clock.move_to(alarm)
+        return True
+
+    def next_alarm(self) -> datetime | None:
+        """When beat's tick will next find something: awake, and neither leased nor told of."""
+        row = RotationRow
+        query = sa.select(row.wake_at, row.lease_until, row.dispatched_until).where(
+            row.wake_at.is_not(None), row.removed_at.is_(None)
+        )
+        with self.database.read() as connection:
+            rows = connection.execute(query).all()
+        free = [max([r.wake_at, *(busy + _INSTANT for busy in r[1:] if busy)]) for r in rows]
+        return min(free, default=None)
+
+    def at_rest(self) -> bool:
+        """Whether every rotation that is left has its active version everywhere, and nothing else alive."""
+        return all(_rests(s) for s in self.rotator.store.rotations.all())
+
+    # --- operators ---------------------------------------------------------------------------------------------
+
+    def create(
+        self,
+        name: str = "web",
+        *,
+        files: Sequence[str] = ("app.env",),
+        overlap: str = "1h",
+        cooling: str = "1h",
+        every: str = LONG,
+        **request: object,
+    ) -> None:
+        """Create a rotation that publishes to dotenv files of this installation."""
+        asked = RotationRequest(
+            name=name,
+            connection=CONNECTION,
+            schedule=ScheduleRequest(every=every),
+            overlap=overlap,
+            cooling=cooling,
+            publish=tuple(self.destination(f) for f in files),
+            **{"key_name": name, **request},  # type: ignore[arg-type]  # a test names fields of the request
+        )
+        self.rotation_ids[name] = self.operations.create_rotation(asked).id
+
+    def destination(self, file: str) -> Secret:
+        """A file of this installation, as an operator names it."""
+        return Secret(f"dotenv:{self.file(file)}")
+
+    def bind(self, key_hash: str) -> Callable[[], dict[str, set[str]]]:
+        """Put a key under a guardrail, into a BYOK list and into a trace filter, each beside no other; what those
+        name is what the answer tells."""
+        guardrail = self._made("/guardrails", {"name": "careful"})
+        self._ask("POST", f"/guardrails/{guardrail}/assignments/keys", {"key_hashes": [key_hash]})
+        byok = self._made("/byok", {"provider": "openai", "key": "any", "allowed_api_key_hashes": [key_hash]})
+        config = {"publicKey": "any", "secretKey": "any"}
+        order = {"type": "langfuse", "name": "traces", "config": config, "api_key_hashes": [key_hash]}
+        traces = self._made("/observability/destinations", order)
+        return lambda: {
+            "guardrail": {a["key_hash"] for a in self._ask("GET", f"/guardrails/{guardrail}/assignments/keys")},
+            "byok": set(self._ask("GET", f"/byok/{byok}")["allowed_api_key_hashes"]),
+            "traces": set(self._ask("GET", f"/observability/destinations/{traces}")["api_key_hashes"]),
+        }
+
+    def _made(self, path: str, order: Mapping[str, object]) -> str:
+        return str(self._ask("POST", path, order)["id"])
+
+    def _ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
+        """What the account answers to a person with the management key."""
+        payload = b"" if body is None else json.dumps(body).encode()
+        answer = self.account.handle(Request(method, path, {}, self.management_key.reveal(), payload))
+        assert answer.status in {200, 201}, answer
+        return answer.body.get("data")
+
+    def fail(self, kind: FaultKind | str, method: str = "*", path: str = "*", **how: object) -> None:
+        """Let OpenRouter fail; see ``Fault``."""
+        self.faults.add(Fault.model_validate({"kind": FaultKind(kind), "method": method, "path": path, **how}))
+
+    # --- looking -----------------------------------------------------------------------------------------------
+
+    def file(self, name: str) -> Path:
+        """A dotenv file of this installation."""
+        return self.folder / name
+
+    def files(self) -> tuple[Path, ...]:
+        """Every dotenv file that there is."""
+        return tuple(sorted(self.folder.glob("*.env")))
+
+    def held(self, file: Path, secret_name: str = SECRET_NAME) -> Secret | None:
+        """What an application would read."""
+        value = dotenv_values(file, interpolate=False).get(secret_name)
+        return Secret(value) if value else None
+
+    def snapshot(self, name: str = "web") -> Snapshot:
+        """A rotation as the engine sees it."""
+        return self.rotator.store.rotations.get(name)
+
+    def versions(self, name: str = "web") -> tuple[KeyVersion, ...]:
+        """Every version that there ever was, by number; also of a deleted rotation."""
+        return self.rotator.store.rotations.versions(self.rotation_ids[name])
+
+    def version(self, name: str, number: int) -> KeyVersion:
+        """One version."""
+        return self.versions(name)[number - 1]
+
+    def states(self) -> dict[str, list[str]]:
+        """The states of all versions, by rotation."""
+        return {name: [str(v.state) for v in self.versions(name)] for name in self.rotation_ids}
+
+    def events(self, name: str = "web") -> list[str]:
+        """The names of a rotation's events, oldest first."""
+        return [e.name for e in self.audit(name)]
+
+    def audit(self, name: str = "web") -> tuple[Event, ...]:
+        """A rotation's events, oldest first; also of a deleted one."""
+        stored = self.rotator.store.rotations.events(rotation_id=self.rotation_ids[name], after=0, limit=100_000)
+        return tuple(s.event for s in stored)
+
+    def removal_of(self, name: str) -> Removal | None:
+        """How an operator ended the rotation, if one did."""
+        query = sa.select(RotationRow.removal).where(RotationRow.id == self.rotation_ids[name])
+        with self.database.read() as connection:
+            removal = connection.execute(query).scalar_one()
+        return None if removal is None else Removal(removal)
+
+    def asked(self, since: int = 0) -> list[str]:
+        """What OpenRouter was asked, after the first ``since`` calls."""
+        return [f"{c.method} {c.path}" for c in self.account.calls[since:]]
+
+    def _story(self) -> str:
+        stored = self.rotator.store.rotations.events(rotation_id=None, after=0, limit=100_000)
+        return "\n".join(
+            f"{s.event.at:%d %H:%M:%S} v{s.event.version} {s.event.name}: {s.event.why}" for s in stored[-60:]
+        )
+
+    def close(self) -> None:
+        """End the worker."""
+        self.rotator.close()
+        self.database.close()
+
+
+def _rests(snapshot: Snapshot) -> bool:
+    if snapshot.rotation.removal is not None:
+        return False
+    active = snapshot.active
+    if active is None:
+        return not snapshot.versions
+    return len(snapshot.versions) == 1 and not (active.has_key and snapshot.undelivered(active))
+
+
+@contextmanager
+def steered(folder: Path, management_key: Secret, **settings: object) -> Iterator[Installation]:
+    """An installation over ``folder``, whose leases run by its clock and whose operators reach no broker."""
+    clock, log = SteeredClock(), LogLines()
+    with ExitStack() as stack:
+        stack.enter_context(patch("tasks.store.leased.time", clock))
+        stack.enter_context(patch("tasks.operations.running.tell", lambda _ids: False))
+        stack.enter_context(patch("tasks.wiring.log", log))
+        installation = Installation(folder, management_key, clock, log, **settings)
+        stack.callback(installation.close)
+        yield installation
+
+
+def make_template(folder: Path) -> Template:
+    """Set an installation up once: schema, master key and a connection."""
+    template = Template(folder, Secret(f"emulator-{secrets.token_hex(12)}"))
+    with steered(folder, template.management_key) as installation:
+        installation.rotator.store.upgrade()
+        installation.operations.create_connection(CONNECTION, template.management_key)
+    return template
+
+
+@contextmanager
+def copied(template: Template, folder: Path, **settings: object) -> Iterator[Installation]:
+    """A fresh installation, as the template was."""
+    shutil.copytree(template.folder, folder, dirs_exist_ok=True)
+    with steered(folder, template.management_key, **settings) as installation:
+        yield installation
