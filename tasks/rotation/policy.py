@@ -145,7 +145,8 @@ def _carry_forward(snapshot: Snapshot) -> _Work:
     if version is None:
         return
     if snapshot.rotation.removal is not None:
-        yield snapshot.now, Abandon(version, "the rotation is being deleted")
+        if version not in _kept(snapshot):
+            yield snapshot.now, Abandon(version, "the rotation is being deleted")
         return
     match version.state:
         case VersionState.PLANNED:
@@ -180,13 +181,19 @@ def _start(snapshot: Snapshot) -> _Work:
 
 
 def _retire(snapshot: Snapshot) -> _Work:
-    """Replaced versions: disable after the overlap, delete after the cooling; both at once in an emergency."""
+    """Replaced versions: disable after the overlap, delete after the cooling; both at once in an emergency.
+
+    But for an emergency, none dies while a delivery is under way: until that is through, no destination can be
+    expected to hold the active key.
+    """
     active = snapshot.active
     if active is None or snapshot.rotation.removal is not None:
         return
     for version in _in_state(snapshot, VersionState.RETIRING, VersionState.DISABLED):
         if active.emergency:
             yield _due(snapshot, version), Delete(version)
+        elif snapshot.undelivered(active) or _in_state(snapshot, VersionState.PROVEN):
+            continue
         elif version.state is VersionState.RETIRING:
             yield _due(snapshot, version, version.retire_at), Disable(version)
         else:
@@ -197,13 +204,20 @@ def _remove(snapshot: Snapshot) -> _Work:
     """What an operator's delete leaves to do."""
     if snapshot.rotation.removal is None:
         return
-    alive = _in_state(snapshot, VersionState.ACTIVE, VersionState.RETIRING, VersionState.DISABLED)
     if snapshot.rotation.removal is Removal.REVOKE_KEYS:
-        for version in alive:
+        for version in _in_state(snapshot, VersionState.ACTIVE, VersionState.RETIRING, VersionState.DISABLED):
             yield _due(snapshot, version), Delete(version)
-        alive = ()
-    if len(alive) == len(snapshot.versions):
+    if len(_kept(snapshot)) == len(snapshot.versions):
         yield snapshot.now, Finish()
+
+
+def _kept(snapshot: Snapshot) -> tuple[KeyVersion, ...]:
+    """The versions whose keys outlive the rotation: all that some destination may hold. A proven one may have
+    reached one already."""
+    if snapshot.rotation.removal is Removal.REVOKE_KEYS:
+        return ()
+    held = (VersionState.PROVEN, VersionState.ACTIVE, VersionState.RETIRING, VersionState.DISABLED)
+    return _in_state(snapshot, *held)
 
 
 def _in_state(snapshot: Snapshot, *states: VersionState) -> tuple[KeyVersion, ...]:

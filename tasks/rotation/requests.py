@@ -8,7 +8,17 @@ from dataclasses import dataclass, replace
 from tasks.rotation.errors import Conflict
 from tasks.rotation.machine import together, told, transition
 from tasks.rotation.minting import planning
-from tasks.rotation.model import OUTGOING, Attempt, Event, KeyVersion, Reason, Rotation, Snapshot, VersionState
+from tasks.rotation.model import (
+    OUTGOING,
+    Attempt,
+    Delivery,
+    Event,
+    KeyVersion,
+    Reason,
+    Rotation,
+    Snapshot,
+    VersionState,
+)
 from tasks.rotation.ports import Change, Desk
 from tasks.rotation.turn import Ids
 
@@ -126,8 +136,10 @@ def _undo(snapshot: Snapshot, *, actor: str) -> tuple[int, bool, Change]:
         delete_at=None,
         attempt=Attempt(),
     )
+    # What it was delivered to in its first life holds its successor now.
+    unpublished = Change(deliveries=tuple(Delivery(previous.id, d.id) for d in snapshot.destinations))
     if current is None:
-        return previous.number, False, revived
+        return previous.number, False, together(revived, unpublished)
     cancelled = transition(
         current,
         VersionState.ABANDONED,
@@ -136,7 +148,7 @@ def _undo(snapshot: Snapshot, *, actor: str) -> tuple[int, bool, Change]:
         actor=actor,
         why=f"an undo to version {previous.number} took its place",
     )
-    return previous.number, False, together(cancelled, revived)
+    return previous.number, False, together(cancelled, revived, unpublished)
 
 
 def _previous(snapshot: Snapshot) -> KeyVersion:
