@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv --quiet pip compile --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format lock clean
+.PHONY: help demo test check lint format docs lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ lint: $(VENV)/installed-dev  ## format and lint, changing nothing
 format: $(VENV)/installed-dev  ## write the format, and the fixes that are safe
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+docs: $(VENV)/installed-dev  ## write the README's table of settings
+	$(BIN)/python -m tests.habits.readme_tables
 
 lock: $(VENV)/installed-dev  ## write both locks anew from pyproject.toml; LOCK=--upgrade for newer versions
 	$(COMPILE) --group build --output-file requirements.lock pyproject.toml
