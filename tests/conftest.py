@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -25,6 +26,12 @@ from tests.steered.truth import Truth
 
 START_TIMEOUT_S = 15.0
 LAST_REDIS_DATABASE = 15
+RANDOM = re.compile(r"[0-9a-f]{16,}")
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Keys made at run time differ in each process, but a test's name must not: test processes compare their lists."""
+    return RANDOM.sub("RANDOM", val) if isinstance(val, str) and RANDOM.search(val) else None
 
 
 @pytest.fixture(scope="session")
