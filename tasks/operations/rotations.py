@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -21,7 +22,7 @@ from tasks.rotation.model import (
     Snapshot,
     VersionState,
 )
-from tasks.rotation.parameters import validated_parameters, validated_slug
+from tasks.rotation.parameters import MARKER, validated_parameters, validated_slug
 from tasks.rotation.ports import Change, RemoteKey
 from tasks.rotation.requests import rotation_event, undo_given_up
 from tasks.rotation.schedule import Schedule, make_schedule, parse_span, refuse_if_too_short, upcoming
@@ -29,6 +30,7 @@ from tasks.store.rotations import NewDestination
 from tasks.wiring import Rotator
 
 _SECRET_NAME_MOST = 200
+_HASH = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _RUNS_LOOKED_AT = 60
 
 
@@ -100,6 +102,10 @@ def _adopted_version(rotator: Rotator, rotation: Rotation, adopted: RemoteKey) -
 
 def _adoptable(rotator: Rotator, connection_id: str, key_hash: str) -> RemoteKey:
     """The account's key with this hash. Raises ``InvalidInput`` when there is none, ``Conflict`` when it is ours."""
+    if key_hash.startswith("sk-") or not _HASH.fullmatch(key_hash):  # a key's text must not get into a URL
+        raise InvalidInput(
+            "--adopt-hash", "it is not the hash of a key", "OpenRouter's key page and GET /keys show hashes."
+        )
     rotator.store.rotations.refuse_known(key_hash)
     app = rotator.store.leased.provider_name(connection_id)
     found = rotator.provider_called(app).get_key(rotator.store.leased.management_key(connection_id), key_hash)
@@ -114,7 +120,7 @@ def _adoptable(rotator: Rotator, connection_id: str, key_hash: str) -> RemoteKey
 
 def _parameters(request: RotationRequest, adopted: RemoteKey | None) -> KeyParameters:
     """What keys shall be: as asked, and where not asked, as the adopted key is."""
-    key_name = request.key_name or (adopted.name if adopted else None)
+    key_name = request.key_name or (MARKER.sub("", adopted.name) if adopted else None)
     if key_name is None:
         raise InvalidInput("--key-name", "it is missing", "Give the name that the keys shall have at OpenRouter.")
     asked_limit = request.limit_usd is not None or adopted is None
@@ -182,6 +188,7 @@ def update(rotator: Rotator, name: str, wanted: RotationUpdate) -> str:
     """Change the order; key parameters take effect at the next version. The rotation's id."""
     snapshot = rotator.store.rotations.get(name)
     now, rotation = snapshot.now, snapshot.rotation
+    _refuse_removed(rotation)
     if wanted == RotationUpdate():
         raise InvalidInput(
             "rotation update", "there is nothing to change", "`rotator rotation update --help` lists what can."
@@ -195,7 +202,7 @@ def update(rotator: Rotator, name: str, wanted: RotationUpdate) -> str:
     add = [_destination(rotator, text, rotation.secret_name) for text in wanted.add_publish]
     changed = replace(rotation, parameters=parameters, schedule=schedule, overlap=overlap, cooling=cooling)
     event = rotation_event(snapshot, "rotation_updated", actor=rotator.actor, why=_in_words(wanted))
-    rotator.store.rotations.update(name, changed, add=add, remove=wanted.remove_publish, event=event)
+    rotator.store.rotations.update(snapshot, changed, add=add, remove=wanted.remove_publish, event=event)
     return rotation.id
 
 
@@ -233,8 +240,7 @@ def pause(rotator: Rotator, name: str, *, paused: bool) -> None:
     tries at once what waits after a failure."""
 
     def decide(snapshot: Snapshot) -> Change:
-        if snapshot.rotation.removal is not None:
-            raise Conflict(f"{name} is being deleted.", "`rotator status` shows when it is done.")
+        _refuse_removed(snapshot.rotation)
         hurried = () if paused else tuple((v, _hurried(v)) for v in snapshot.versions if v.attempt.next_at)
         event = "rotation_paused" if paused else "rotation_resumed"
         return Change(
@@ -244,6 +250,11 @@ def pause(rotator: Rotator, name: str, *, paused: bool) -> None:
         )
 
     rotator.store.desk.change(name, decide)
+
+
+def _refuse_removed(rotation: Rotation) -> None:
+    if rotation.removal is not None:
+        raise Conflict(f"{rotation.name} is being deleted.", "`rotator status` shows when it is done.")
 
 
 def _hurried(version: KeyVersion) -> KeyVersion:

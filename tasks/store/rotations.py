@@ -161,16 +161,22 @@ class Rotations:
 
     def update(
         self,
-        name: str,
+        seen: Snapshot,
         changed: Rotation,
         *,
         add: Iterable[NewDestination],
         remove: Iterable[str],
         event: Event,
     ) -> None:
-        """Store a changed order; destinations are added and, by label, removed. Raises ``NotFound``, ``Conflict``."""
+        """Store an order that was changed from what was ``seen``; destinations are added and, by label, removed.
+
+        Raises ``NotFound``, and ``Conflict`` when someone else changed the rotation since.
+        """
+        rotation = seen.rotation
         with self._database.write() as connection:
-            rotation = lock_rotation(connection, self._database, name).rotation
+            locked = lock_rotation(connection, self._database, rotation.name)
+            if (locked.rotation.id, locked.revision) != (rotation.id, seen.revision + 1):
+                raise Conflict(f"{rotation.name} was changed by someone else meanwhile.", "Look at it and try again.")
             owned = {"last_version", "last_rotated_at", "attention", "remedy", "removed_at", "removal", "paused"}
             values = {k: v for k, v in rotation_values(changed).items() if k not in owned}
             connection.execute(sa.update(RotationRow).where(RotationRow.id == rotation.id).values(values))

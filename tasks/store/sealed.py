@@ -46,7 +46,10 @@ def open_key(connection: sa.Connection, cipher: Cipher, version_id: str) -> Secr
     query = sa.select(KeyVersionRow.key_sealed).where(KeyVersionRow.id == version_id)
     sealed = connection.execute(query).scalar_one_or_none()
     if sealed is None:
-        raise NotFound("The text of this key is not stored: it was adopted, or is deleted.")
+        raise NotFound(
+            "The text of this key is not stored: it was adopted, or is deleted.",
+            "`rotator rotate` mints one whose text is.",
+        )
     return cipher.open(sealed, key_place(version_id))
 
 
