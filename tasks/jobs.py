@@ -109,7 +109,7 @@ def rotate(name: str, emergency: bool = False) -> None:
     Writes the request down, then does the work in this very task, whose state a person is watching.
     """
     with bound(rotation=name):
-        asked = rotator().requests.rotate(name, actor="celery", emergency=emergency)
+        asked = rotator().requests.rotate(name, actor="celery", emergency=emergency, request_id=rotate.request.id)
         log.info("rotation_requested", version=asked.version, joined=asked.joined, emergency=emergency)
         rotator().engine.advance(asked.rotation_id)
 

@@ -199,6 +199,8 @@ class Snapshot:
     destinations: tuple[Destination, ...]
     deliveries: tuple[Delivery, ...]
     connection_paused_until: datetime | None = None
+    answered: int | None = None
+    """The version that answered the very request that is being decided, when it was made before."""
     binds_keys: bool = True
     """Whether something at the provider may name keys of this connection; False only after a recent look."""
 

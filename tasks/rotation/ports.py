@@ -190,6 +190,8 @@ class Change:
     deliveries: tuple[Delivery, ...] = ()
     rotation: tuple[Rotation, Rotation] | None = None
     pause_connection_until: datetime | None = None
+    answers: int | None = None
+    """The version that answers the request which this change was decided for."""
 
 
 class Store(Protocol):
@@ -230,9 +232,10 @@ class Store(Protocol):
 class Desk(Protocol):
     """State without a lease: what operators change, and what is compared with the provider."""
 
-    def change(self, name: str, decide: Callable[[Snapshot], Change]) -> Snapshot:
+    def change(self, name: str, decide: Callable[[Snapshot], Change], *, request_id: str | None = None) -> Snapshot:
         """Lock the rotation's row, decide, write, and wake the rotation; the snapshot that was decided from.
 
+        With a ``request_id`` the answer is remembered for a week, and the snapshot tells one given before.
         Nothing is written when ``decide`` raises. Raises ``NotFound``.
         """
 

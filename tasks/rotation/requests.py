@@ -40,16 +40,30 @@ class Requests:
         self._desk = desk
         self._ids = ids
 
-    def rotate(self, name: str, *, actor: str, emergency: bool = False, reason: Reason = Reason.MANUAL) -> Asked:
+    def rotate(
+        self,
+        name: str,
+        *,
+        actor: str,
+        emergency: bool = False,
+        reason: Reason = Reason.MANUAL,
+        request_id: str | None = None,
+    ) -> Asked:
         """Ask for a new version. Whoever asks while one is in flight joins it and gets the same answer.
 
         A version that waits after failures is tried again at once, and an undo that is under way is given up.
+        The same ``request_id`` gets the same answer, also when that version is active by then: a message that
+        the broker repeats makes no second rotation.
         Raises ``NotFound``, and ``Conflict`` when the rotation is being deleted.
         """
         wanted = Reason.EMERGENCY if emergency else reason
-        return self._ask(
-            name, lambda s: _rotate(s, actor=actor, reason=wanted, version_id=self._ids.row(), emergency=emergency)
-        )
+
+        def decide(snapshot: Snapshot) -> tuple[int, bool, Change]:
+            if snapshot.answered is not None:
+                return snapshot.answered, True, Change()
+            return _rotate(snapshot, actor=actor, reason=wanted, version_id=self._ids.row(), emergency=emergency)
+
+        return self._ask(name, decide, request_id=request_id)
 
     def undo(self, name: str, *, actor: str) -> Asked:
         """Ask for the previous version back: re-enabled, proven, published, and active again.
@@ -58,15 +72,21 @@ class Requests:
         """
         return self._ask(name, lambda s: _undo(s, actor=actor))
 
-    def _ask(self, name: str, decide: Callable[[Snapshot], tuple[int, bool, Change]]) -> Asked:
+    def _ask(
+        self,
+        name: str,
+        decide: Callable[[Snapshot], tuple[int, bool, Change]],
+        *,
+        request_id: str | None = None,
+    ) -> Asked:
         answers: list[tuple[int, bool]] = []
 
         def deciding(snapshot: Snapshot) -> Change:
             number, joined, change = decide(snapshot)
             answers.append((number, joined))
-            return change
+            return replace(change, answers=number)
 
-        rotation = self._desk.change(name, deciding).rotation
+        rotation = self._desk.change(name, deciding, request_id=request_id).rotation
         return Asked(rotation.id, rotation.name, *answers[-1])
 
 

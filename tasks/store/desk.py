@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -11,12 +13,15 @@ from tasks.rotation.errors import NotFound
 from tasks.rotation.model import ConnectionHealth, Event, Snapshot, VersionState
 from tasks.rotation.ports import Change, CheckResult, KnownVersion
 from tasks.store.cipher import Cipher
-from tasks.store.columns import Moment
+from tasks.store.columns import Moment, as_millis
 from tasks.store.database import Database
 from tasks.store.leased import load_snapshot
 from tasks.store.rows import difference, rotation_values
-from tasks.store.tables import ConnectionRow, KeyVersionRow, RotationRow
+from tasks.store.tables import ConnectionRow, KeyVersionRow, RequestRow, RotationRow
 from tasks.store.writing import write_change, write_events
+
+_ANSWERS_LAST: Final = timedelta(days=7)
+"""How long a repeated request is known; a broker repeats after minutes."""
 
 
 class SqlDesk:
@@ -26,12 +31,16 @@ class SqlDesk:
         self._database = database
         self._cipher = cipher
 
-    def change(self, name: str, decide: Callable[[Snapshot], Change]) -> Snapshot:
+    def change(self, name: str, decide: Callable[[Snapshot], Change], *, request_id: str | None = None) -> Snapshot:
         """See ``ports.Desk``."""
         with self._database.write() as connection:
             snapshot = lock_rotation(connection, self._database, name)
+            if request_id is not None:
+                snapshot = replace(snapshot, answered=_answer(connection, snapshot, request_id))
             change = decide(snapshot)
             apply(connection, self._cipher, snapshot, change)
+            if request_id is not None and snapshot.answered is None and change.answers is not None:
+                _remember(connection, snapshot, request_id, change.answers)
         return snapshot
 
     def connection_names(self) -> tuple[tuple[str, str], ...]:
@@ -122,6 +131,21 @@ class SqlDesk:
         """See ``ports.Desk``."""
         with self._database.read() as connection:
             return self._database.moment(connection)
+
+
+def _answer(connection: sa.Connection, snapshot: Snapshot, request_id: str) -> int | None:
+    query = sa.select(RequestRow.version).where(
+        RequestRow.id == request_id, RequestRow.rotation_id == snapshot.rotation.id
+    )
+    return connection.execute(query).scalar_one_or_none()
+
+
+def _remember(connection: sa.Connection, snapshot: Snapshot, request_id: str, version: int) -> None:
+    """Keep the answer, and forget those that are too old to be asked for again."""
+    old = sa.type_coerce(RequestRow.at, sa.BigInteger) < as_millis(snapshot.now - _ANSWERS_LAST)
+    connection.execute(sa.delete(RequestRow).where(old))
+    values = {"id": request_id, "rotation_id": snapshot.rotation.id, "version": version, "at": snapshot.now}
+    connection.execute(sa.insert(RequestRow).values(values))
 
 
 def lock_rotation(connection: sa.Connection, database: Database, name: str) -> Snapshot:

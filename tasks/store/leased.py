@@ -49,7 +49,12 @@ class LeasedStore:
         statement = (
             sa.update(RotationRow)
             .where(RotationRow.id == rotation_id, RotationRow.removed_at.is_(None), free)
-            .values(lease_owner=owner, lease_fence=RotationRow.lease_fence + 1, lease_until=self._until(self._span))
+            .values(
+                lease_owner=owner,
+                lease_fence=RotationRow.lease_fence + 1,
+                lease_until=self._until(self._span),
+                dispatched_until=None,
+            )
             .returning(RotationRow.lease_fence)
         )
         with self._database.write() as connection:

@@ -228,6 +228,17 @@ class EventRow(Base):
     detail: Mapped[dict[str, str]] = mapped_column(sa.JSON)
 
 
+class RequestRow(Base):
+    """A request that may arrive twice, and the version that answered it."""
+
+    __tablename__ = "requests"
+
+    id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    rotation_id: Mapped[str] = mapped_column(_ID, sa.ForeignKey("rotations.id"))
+    version: Mapped[int]
+    at: Mapped[datetime]
+
+
 class HeartbeatRow(Base):
     """When something that must keep beating last did."""
 

@@ -79,6 +79,16 @@ def test_rotate_does_the_work_in_the_task_that_was_asked(here: Deployment) -> No
     assert here.published_is_accepted()
 
 
+def test_a_message_that_the_broker_repeats_makes_no_second_rotation(here: Deployment) -> None:
+    for _ in range(2):
+        jobs.rotate.apply(kwargs={"name": NAME}, task_id="b1a7c0de-0000-4000-8000-000000000001", throw=True)
+    assert here.active(1)()
+    jobs.rotate.apply(kwargs={"name": NAME}, task_id="b1a7c0de-0000-4000-8000-000000000002", throw=True)
+    for _ in range(2):
+        jobs.rotate.apply(kwargs={"name": NAME}, task_id="b1a7c0de-0000-4000-8000-000000000003", throw=True)
+    assert here.active(3)()
+
+
 def test_rotating_what_does_not_exist_fails_in_words(here: Deployment) -> None:
     with pytest.raises(PublicError, match=r"operator-needed: .*nowhere"):
         jobs.rotate(name="nowhere")

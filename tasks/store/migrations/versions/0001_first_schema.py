@@ -179,6 +179,15 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('planned', 'creating', 'created', 'proven')"),
     )
     op.create_table(
+        "requests",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("rotation_id", sa.String(length=36), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["rotation_id"], ["rotations.id"], name=op.f("fk_requests_rotation_id_rotations")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_requests")),
+    )
+    op.create_table(
         "deliveries",
         sa.Column("version_id", sa.String(length=36), nullable=False),
         sa.Column("destination_id", sa.String(length=36), nullable=False),
@@ -199,6 +208,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop every table; all state is gone."""
+    op.drop_table("requests")
     op.drop_table("deliveries")
     op.drop_index(
         "uq_key_versions_in_flight",
