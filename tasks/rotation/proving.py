@@ -6,12 +6,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from tasks.rotation.binding import carry_bindings
 from tasks.rotation.errors import Broken, TryAgain
 from tasks.rotation.machine import told, transition
 from tasks.rotation.minting import abandon
 from tasks.rotation.model import Event, KeyParameters, KeyVersion, VersionState
-from tasks.rotation.ports import BindingReport, CallerFacts
-from tasks.rotation.turn import BINDINGS_LAST, Turn, hash_of
+from tasks.rotation.ports import CallerFacts
+from tasks.rotation.turn import Turn, hash_of
 
 _ROUNDING: Final = timedelta(seconds=2)
 
@@ -38,23 +39,12 @@ def prove(turn: Turn, version: KeyVersion) -> None:
 def _carried(turn: Turn, version: KeyVersion) -> tuple[Event, ...]:
     """Give the new key what is bound to the active one's hash, before anyone can use it without."""
     old = turn.snapshot.active
-    if not turn.snapshot.binds_keys or old is None or old.key_hash is None or version.reviving:
+    if old is None or old.key_hash is None or version.reviving:
         return ()
     report = carry_bindings(turn, old, version)
     named = [("binding_carried", text) for text in report.carried]
     named += [("binding_not_carried", text) for text in report.warnings]
     return tuple(told(version, name, at=turn.now, actor=turn.actor, why=text) for name, text in named)
-
-
-def carry_bindings(turn: Turn, old: KeyVersion, new: KeyVersion) -> BindingReport:
-    """Attach to ``new`` what is bound to ``old``, and read it back. Repeatable."""
-    turn.hold(BINDINGS_LAST)
-    return turn.provider.carry_bindings(
-        turn.management_key(),
-        old_hash=hash_of(old),
-        new_hash=hash_of(new),
-        workspace_id=turn.rotation.parameters.workspace_id,
-    )
 
 
 def objections(facts: CallerFacts | None, asked: KeyParameters, version: KeyVersion) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tasks.rotation.binding import carry_bindings, drop_bindings
 from tasks.rotation.delivering import all_hold_the_active_key
 from tasks.rotation.errors import LeaseLost, Overtaken, RotatorError
 from tasks.rotation.machine import told, transition
 from tasks.rotation.model import Event, KeyVersion, VersionState
 from tasks.rotation.ports import Change
-from tasks.rotation.proving import carry_bindings
-from tasks.rotation.turn import BINDINGS_LAST, Turn, hash_of
+from tasks.rotation.turn import Turn, hash_of
 
 _S = VersionState
 
@@ -35,7 +35,7 @@ def _carry_again(turn: Turn, version: KeyVersion) -> tuple[Event, ...]:
     two workers that added to one at the same moment may have lost an addition. It must not keep a key alive, so
     what goes wrong is told and no more."""
     active = turn.snapshot.active
-    if not turn.snapshot.binds_keys or active is None:
+    if active is None:
         return ()
     try:
         carry_bindings(turn, version, active)
@@ -53,11 +53,7 @@ def delete(turn: Turn, version: KeyVersion) -> None:
     at_once = version.state is _S.ABANDONED or turn.rotation.removal or (active and active.emergency)
     if not at_once and not all_hold_the_active_key(turn):
         return
-    if turn.snapshot.binds_keys:
-        turn.hold(BINDINGS_LAST)
-        turn.provider.drop_bindings(
-            turn.management_key(), old_hash=hash_of(version), workspace_id=turn.rotation.parameters.workspace_id
-        )
+    drop_bindings(turn, version)
     turn.hold()
     turn.provider.delete_key(turn.management_key(), hash_of(version))
     path = (_S.RETIRING, _S.DELETED) if version.state is _S.ACTIVE else (_S.DELETED,)
