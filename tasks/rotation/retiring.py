@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from tasks.rotation.binding import carry_bindings, drop_bindings
@@ -17,9 +18,9 @@ _S = VersionState
 
 def disable(turn: Turn, version: KeyVersion) -> None:
     """Take a replaced key out of service, reversibly; its cooling begins."""
+    bound = _carry_again(turn, version)
     if not all_hold_the_active_key(turn):
         return
-    bound = _carry_again(turn, version)
     turn.hold()
     if turn.provider.set_disabled(turn.management_key(), hash_of(version), disabled=True):
         delete_at = turn.now + turn.rotation.cooling
@@ -37,27 +38,38 @@ def _carry_again(turn: Turn, version: KeyVersion) -> tuple[Event, ...]:
     active = turn.snapshot.active
     if active is None:
         return ()
+    return _if_possible(turn, active, "binding_not_carried", lambda: carry_bindings(turn, version, active))
+
+
+def _if_possible(turn: Turn, version: KeyVersion, name: str, work: Callable[[], object]) -> tuple[Event, ...]:
+    """Do the work; what goes wrong becomes the event ``name``. A lost lease still ends the turn."""
     try:
-        carry_bindings(turn, version, active)
+        work()
     except (LeaseLost, Overtaken):
         raise
     except RotatorError as error:
-        return (told(active, "binding_not_carried", at=turn.now, actor=turn.actor, why=str(error)),)
+        return (told(version, name, at=turn.now, actor=turn.actor, why=str(error)),)
     return ()
 
 
 def delete(turn: Turn, version: KeyVersion) -> None:
     """Delete a key for good. The destinations are read once more, unless the key was never in service or an
-    operator said, by an emergency or by deleting the rotation, that it must go whatever they hold."""
+    operator said, by an emergency or by deleting the rotation, that it must go whatever they hold. Then what is
+    bound to it does not delay its end either."""
     active = turn.snapshot.active
-    at_once = version.state is _S.ABANDONED or turn.rotation.removal or (active and active.emergency)
-    if not at_once and not all_hold_the_active_key(turn):
-        return
-    drop_bindings(turn, version)
+    said_so = turn.rotation.removal is not None or (active is not None and active.emergency)
+    told_of: tuple[Event, ...] = ()
+    if said_so:
+        told_of = _if_possible(turn, version, "binding_not_dropped", lambda: drop_bindings(turn, version))
+    else:
+        drop_bindings(turn, version)
+        if version.state is not _S.ABANDONED and not all_hold_the_active_key(turn):
+            return
     turn.hold()
     turn.provider.delete_key(turn.management_key(), hash_of(version))
     path = (_S.RETIRING, _S.DELETED) if version.state is _S.ACTIVE else (_S.DELETED,)
-    turn.commit(transition(version, *path, at=turn.now, actor=turn.actor))
+    ended = transition(version, *path, at=turn.now, actor=turn.actor)
+    turn.commit(replace(ended, events=(*told_of, *ended.events)))
 
 
 def finish(turn: Turn) -> None:
