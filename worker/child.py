@@ -17,6 +17,7 @@ from typing import Final
 from config.logging import get_logger
 from worker.backoff import Backoff
 from worker.output import LabelledOutput
+from worker.switch import Switch
 
 log = get_logger(__name__)
 
@@ -115,8 +116,8 @@ class Child:
         self.stop(within_s=within_s)
         self._start_at_s = self._monotonic()
 
-    def stop(self, *, within_s: float, hurry: threading.Event | None = None) -> None:
-        """Ask the process to end; after ``within_s`` seconds, or once ``hurry`` is set, kill its group.
+    def stop(self, *, within_s: float, hurry: Switch | None = None) -> None:
+        """Ask the process to end; after ``within_s`` seconds, or once ``hurry`` is on, kill its group.
 
         Returns when it is gone. Without a process it does nothing.
         """
@@ -125,7 +126,7 @@ class Child:
         began_s = self._monotonic()
         deadline = began_s + max(0.0, within_s)
         self._process.terminate()
-        while self._process.poll() is None and self._monotonic() < deadline and not (hurry and hurry.is_set()):
+        while self._process.poll() is None and self._monotonic() < deadline and not (hurry and hurry.is_on):
             time.sleep(_POLL_S)
         if self._process.poll() is None:
             log.warning("child_killed", child=self.plan.name, waited_s=round(self._monotonic() - began_s, 1))

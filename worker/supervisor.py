@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from worker.beat_watch import BeatWatch
 from worker.child import Child, Plan
 from worker.data_lock import DataLock
 from worker.output import LabelledOutput
+from worker.switch import Switch
 
 if TYPE_CHECKING:
     from tasks.wiring import Rotator
@@ -58,7 +58,7 @@ class Supervisor:
         self._lock: DataLock | None = None
         self._rotator: Rotator | None = None
         self._watch: BeatWatch | None = None
-        self._hurry = threading.Event()
+        self._hurry = Switch()
 
     @property
     def pids(self) -> Mapping[str, int]:
@@ -80,7 +80,7 @@ class Supervisor:
             if self._flower:
                 self._start_flower()
         except BaseException:
-            self._hurry.set()
+            self._hurry.turn_on()
             self.stop()
             raise
         self._watch = BeatWatch(self.settings.tick_s, time.monotonic(), time.monotonic())
@@ -91,19 +91,20 @@ class Supervisor:
             child.tend()
         self._look_at_beat()
 
-    def run(self, stop: threading.Event) -> None:
-        """Start everything, keep it running until ``stop`` is set, then end it. Raises what ``start`` raises."""
+    def run(self, stop: Switch) -> None:
+        """Start everything, keep it running until ``stop`` is on, then end it. Raises what ``start`` raises."""
         self.start()
         try:
             log.info("everything_started", data_dir=str(self.settings.data_dir), pids=dict(self.pids))
-            while not stop.wait(_POLL_S):
+            while not stop.is_on:
                 self.tend()
+                time.sleep(_POLL_S)
         finally:
             self.stop()
 
     def hurry(self) -> None:
         """A stop that is under way waits for nobody any more."""
-        self._hurry.set()
+        self._hurry.turn_on()
 
     def stop(self) -> None:
         """End beat, worker, Flower and broker in this order, within the shutdown time. A second call does nothing."""
@@ -206,12 +207,12 @@ def up(environment: Mapping[str, str], stream: TextIO, *, flower: bool = False) 
     supervisor = Supervisor(environment, stream, flower=flower)
     label_process("up")
     configure_logging(supervisor.settings, supervisor.output.own_stream("up"))
-    stop = threading.Event()
+    stop = Switch()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
+        if stop.is_on:
             supervisor.hurry()
-        stop.set()
+        stop.turn_on()
 
     with _signals(on_signal):
         supervisor.run(stop)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from tasks import jobs
 from tasks.operations.views import DryRun, DyingKey, RotateAnswer
 from tasks.publishers import open_publisher
 from tasks.rotation.engine import Advanced
@@ -28,6 +27,8 @@ def undo(rotator: Rotator, name: str) -> RotateAnswer:
 
 def tell(rotation_ids: list[str]) -> bool:
     """Tell the workers; False when there is no broker to tell them by. The work is in the database either way."""
+    from tasks import jobs  # noqa: PLC0415  # brings Celery, which no command needs that only looks
+
     try:
         jobs.enqueue_advance(rotation_ids)
     except Unavailable:

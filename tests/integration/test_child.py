@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import structlog
 from tests.integration.processes import alive, wait_for
 from worker.child import Child, Plan
 from worker.output import LabelledOutput
+from worker.switch import Switch
 
 Make = Callable[..., Child]
 
@@ -94,8 +94,8 @@ def test_what_does_not_listen_is_killed_with_its_whole_group(make: Make, stream:
     child.tend()
     wait_for(lambda: "pid" in stream.getvalue(), "it runs")
     pid = int(stream.getvalue().split()[-1])
-    hurry = threading.Event()
-    hurry.set()
+    hurry = Switch()
+    hurry.turn_on()
     child.stop(within_s=600, hurry=hurry)
     assert child.pid is None
     wait_for(lambda: not alive(pid), "its own child is gone")
