@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -20,19 +21,20 @@ FINAL_STATES = {1: "deleted", 2: "deleted", 3: "deleted", 4: "active"}
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """Temporary files go where the test can look for them; data and settings are nobody's."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ROTATOR_")}
-    home, temporary = tmp_path / "home", tmp_path / "t"
-    home.mkdir()
-    temporary.mkdir()
-    # A setting of the person's own, here one that would break everything, must not reach the demo.
-    return kept | {"HOME": str(home), "TMPDIR": str(temporary), "ROTATOR_DATABASE_URL": "postgresql://nowhere/none"}
+def temporary() -> Iterator[Path]:
+    """Short, as a person's is: a socket's path has little room."""
+    with TemporaryDirectory(prefix="d") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
-def temporary(environment: dict[str, str]) -> Path:
-    return Path(environment["TMPDIR"])
+def environment(tmp_path: Path, temporary: Path) -> dict[str, str]:
+    """Temporary files go where the test can look for them; data and settings are nobody's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ROTATOR_")}
+    home = tmp_path / "home"
+    home.mkdir()
+    # A setting of the person's own, here one that would break everything, must not reach the demo.
+    return kept | {"HOME": str(home), "TMPDIR": str(temporary), "ROTATOR_DATABASE_URL": "postgresql://nowhere/none"}
 
 
 def test_three_rotations_and_a_verdict(environment: dict[str, str], temporary: Path) -> None:

@@ -207,7 +207,7 @@ def test_flower_is_started_with_a_password_of_its_own(start: Start, environment:
 
     def status(**how: tuple[str, str]) -> int:
         try:
-            return httpx.get(url, timeout=5, **how).status_code  # type: ignore[arg-type]
+            return httpx.get(url, timeout=5, **how).status_code  # type: ignore[arg-type]  # auth, or nothing
         except httpx.TransportError:
             return 0
 

@@ -16,11 +16,13 @@ from tasks.rotation.errors import InvalidInput, Unavailable
 from tasks.safe_task import PublicError, SafeTask, is_flag, is_id, is_slug, is_slug_or_none
 
 CANARY = f"sk-or-v1-{secrets.token_hex(32)}"
+QUEUE = f"test-{secrets.token_hex(8)}"
 
 
 @pytest.fixture
 def app() -> Iterator[Celery]:
     made = Celery("test", set_as_current=False, broker="memory://")
+    made.conf.task_default_queue = QUEUE  # every test of this process shares that broker
     yield made
     made.close()
 
@@ -88,7 +90,7 @@ def test_options_that_would_change_where_or_when_it_runs_are_refused(app: Celery
 
 def test_what_is_sent_is_named_arguments_and_a_readable_form_of_them(app: Celery) -> None:
     _task(app).apply_async(("prod",), {"emergency": True}, expires=60)
-    with app.connection() as connection, connection.SimpleQueue("celery") as queue:
+    with app.connection() as connection, connection.SimpleQueue(QUEUE) as queue:
         message = queue.get(timeout=1)
         message.ack()
     assert message.payload[:2] == [[], {"name": "prod", "emergency": True}]
