@@ -147,9 +147,10 @@ def _undo(snapshot: Snapshot, *, actor: str) -> tuple[int, bool, Change]:
     revived = transition(
         previous,
         VersionState.CREATED,
-        at=previous.created_at or snapshot.now,
+        at=snapshot.now,
         actor=actor,
         why=why,
+        created_at=previous.created_at,
         reviving=True,
         emergency=False,
         retire_at=None,
