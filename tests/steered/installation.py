@@ -31,7 +31,7 @@ from tasks.rotation.model import Event, KeyVersion, Removal, Snapshot, VersionSt
 from tasks.rotation.ports import Provider, Publisher
 from tasks.store.database import Database, make_engine
 from tasks.store.sql_store import SqlStore, open_store
-from tasks.store.tables import RotationRow
+from tasks.store.tables import KeyVersionRow, RotationRow
 from tasks.wiring import Rotator
 from tests.steered.clock import SteeredClock
 from tests.steered.taps import Killed, Tap, TappedTransport, tapped
@@ -167,11 +167,12 @@ class Installation:
             pass
         self.clock.move_to(end)
 
-    def run_until(self, name: str, number: int, state: VersionState) -> None:
-        """Work and let time pass until a version has reached a state."""
+    def run_until(self, state: VersionState, name: str = "web") -> KeyVersion:
+        """Work and let time pass until a version of the rotation is in this state; that version."""
         end = self.clock.now() + timedelta(days=400)
-        while self.version(name, number).state is not state:
-            assert self._go_on(end), f"version {number} never got {state}: {self.states()}\n{self._story()}"
+        while not (found := [v for v in self.versions(name) if v.state is state]):
+            assert self._go_on(end), f"no version ever got {state}: {self.states()}\n{self._story()}"
+        return found[0]
 
     def _go_on(self, end: datetime) -> bool:
         if self.tick():
@@ -198,6 +199,11 @@ class Installation:
 
     def at_rest(self) -> bool:
         """Whether every rotation that is left has its active version everywhere, and nothing else alive."""
+        unrest = sa.select(KeyVersionRow.id).where(KeyVersionRow.state.not_in(["active", "deleted"]))
+        open_ = (KeyVersionRow.rotation_id == RotationRow.id, RotationRow.removed_at.is_(None))
+        with self.database.read() as connection:
+            if connection.execute(unrest.where(*open_).limit(1)).first():
+                return False
         return all(_rests(s) for s in self.rotator.store.rotations.all())
 
     # --- operators ---------------------------------------------------------------------------------------------
@@ -243,6 +249,14 @@ class Installation:
             "traces": set(self._ask("GET", f"/observability/destinations/{traces}")["api_key_hashes"]),
         }
 
+    def remove_key(self, key_hash: str) -> None:
+        """Delete a key as a person would at OpenRouter, behind the product's back."""
+        self._ask("DELETE", f"/keys/{key_hash}")
+
+    def set_disabled(self, key_hash: str, *, disabled: bool) -> None:
+        """Disable or enable a key as a person would at OpenRouter."""
+        self._ask("PATCH", f"/keys/{key_hash}", {"disabled": disabled})
+
     def _made(self, path: str, order: Mapping[str, object]) -> str:
         return str(self._ask("POST", path, order)["id"])
 
@@ -279,6 +293,10 @@ class Installation:
     def versions(self, name: str = "web") -> tuple[KeyVersion, ...]:
         """Every version that there ever was, by number; also of a deleted rotation."""
         return self.rotator.store.rotations.versions(self.rotation_ids[name])
+
+    def active(self, name: str = "web") -> KeyVersion:
+        """The version in service."""
+        return next(v for v in self.versions(name) if v.state is VersionState.ACTIVE)
 
     def version(self, name: str, number: int) -> KeyVersion:
         """One version."""

@@ -19,6 +19,7 @@ Port = TypeVar("Port")
 
 _ID: Final = re.compile(r"/([0-9a-f]{64}|[0-9a-f-]{36})(?=/|$)")
 
+_CHANGES: Final = frozenset({"store.take_lease", "store.release_lease", "store.commit", "publisher.publish"})
 _CHANGING: Final = re.compile(r"openrouter (POST|PATCH|DELETE) ")
 
 
@@ -108,7 +109,7 @@ class Tap:
 
 def changes_something(name: str) -> bool:
     """Whether a call of this name may leave the world, outside the worker's process, other than it was."""
-    return name in {"store.commit", "publisher.publish"} or bool(_CHANGING.match(name))
+    return name in _CHANGES or bool(_CHANGING.match(name))
 
 
 def _die() -> None:

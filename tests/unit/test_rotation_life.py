@@ -150,7 +150,7 @@ def test_a_deleted_rotation_leaves_its_keys_alive_or_takes_them_along(
     installation.create()
     installation.tick()
     installation.operations.rotate("web")
-    installation.run_until("web", 1, VersionState.DISABLED)
+    installation.run_until(VersionState.DISABLED)
     ours = {v.key_hash for v in installation.versions()}
     installation.operations.delete_rotation("web", removal)
     with pytest.raises(Conflict, match="is being deleted"):
