@@ -12,6 +12,7 @@ from config.logging import get_logger
 from config.master_key import MasterKeySource, generate_master_key, master_key_source
 from config.secret import Secret
 from config.settings import Settings
+from tasks.rotation.errors import OperatorNeeded
 from tasks.store import schema, sealed
 from tasks.store.cipher import Cipher
 from tasks.store.columns import database_now
@@ -77,16 +78,31 @@ class SqlStore:
         """Encrypt everything with a new master key; the number of ciphertexts changed.
 
         May run while workers do, beside another call, and be interrupted at any moment: the next call goes on where
-        it stopped. A key in a file gets its successor here, and the older ones stay in the ring to open backups and
-        what was written meanwhile; a key in a variable must have got its successor, in first place, from whoever
-        sets it.
+        it stopped. A key in a file that we may write gets its successor here, and the older ones stay in the ring to
+        open backups and what was written meanwhile. A key in a variable, or in a file that we may only read, must
+        have got its successor, in first place, from whoever sets it; else ``OperatorNeeded`` says so.
         """
         with self._database.write() as connection:
             self._database.exclude_others(connection, _RESEALING)
-            if self._master_key.path is not None and sealed.count_stale(connection, self.cipher) == 0:
-                ring = self._master_key.keys()
-                self._master_key.replace((generate_master_key(), *map(_as_text, ring)))
+            if sealed.count_stale(connection, self.cipher) == 0:
+                self._add_master_key()
             return sealed.reseal_all(connection, self.cipher)
+
+    def _add_master_key(self) -> None:
+        """Put a new key in front of the ring, where that is ours to do."""
+        source, ring = self._master_key, self._master_key.keys()
+        if source.path is not None:
+            try:
+                return source.replace((generate_master_key(), *map(_as_text, ring)))
+            except OSError:
+                pass
+        if len(ring) > 1:
+            return None  # it got its successor before, and the work is done
+        raise OperatorNeeded(
+            f"Everything is encrypted with the only key of {source.name}, which is not ours to change.",
+            "Put a new key (`rotator master-key generate`) in front of it, separated by a comma, restart the workers, "
+            "and run this again.",
+        )
 
     def close(self) -> None:
         """Close the database's connections."""

@@ -36,7 +36,7 @@ def rotate() -> None:
     """Encrypt everything anew under a new master key, while workers run; may be interrupted and run again."""
     with operations() as ops:
         count = ops.rotate_master_key()
-    typer.echo(f"{count} rows are encrypted under the new master key.")
+    typer.echo(f"{count} ciphertexts were encrypted anew under the first master key.")
 
 
 @database.command(epilog=example("rotator db upgrade"))

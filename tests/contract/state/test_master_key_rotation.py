@@ -14,7 +14,7 @@ from config.master_key import generate_master_key, parse_ring
 from config.secret import Secret
 from config.settings import Settings, read_settings
 from tasks.operations import Operations
-from tasks.rotation.errors import CannotDecrypt, Unavailable
+from tasks.rotation.errors import CannotDecrypt, OperatorNeeded, Unavailable
 from tasks.store import sealed
 from tasks.store.sql_store import open_store
 from tasks.wiring import Rotator
@@ -164,6 +164,8 @@ def test_a_ring_by_variable_is_resealed_under_its_first_key(
         assert Operations(both).rotate_master_key() == 0
     with closing(opened(new)) as alone:
         assert _opens(alone, ids)
+        with pytest.raises(OperatorNeeded, match="in front of it"):
+            Operations(alone).rotate_master_key()
     with closing(opened(settings.master_key.reveal())) as outdated, pytest.raises(CannotDecrypt):
         outdated.check()
 

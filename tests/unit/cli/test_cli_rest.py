@@ -96,7 +96,7 @@ def test_master_key_commands(run: Run, ops: FakeOperations) -> None:
     from config.secret import Secret
 
     assert len(parse_ring(Secret(run("master-key", "generate").stdout), source="test")) == 1
-    assert "7 rows" in run("master-key", "rotate").stdout
+    assert "7 ciphertexts" in run("master-key", "rotate").stdout
 
 
 def test_wrong_settings_are_all_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
