@@ -142,6 +142,8 @@ def installation(template: Template, tmp_path: Path) -> Iterator[Installation]:
 
 
 @pytest.fixture
-def truth(installation: Installation) -> Truth:
+def truth(installation: Installation) -> Iterator[Truth]:
     """Checks what must be true at every instant, from now on; ``check_rest`` checks the rest."""
-    return Truth(installation)
+    watching = Truth(installation)
+    yield watching
+    watching.check_kept()

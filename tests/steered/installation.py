@@ -253,9 +253,9 @@ class Installation:
         """Delete a key as a person would at OpenRouter, behind the product's back."""
         self._ask("DELETE", f"/keys/{key_hash}")
 
-    def set_disabled(self, key_hash: str, *, disabled: bool) -> None:
-        """Disable or enable a key as a person would at OpenRouter."""
-        self._ask("PATCH", f"/keys/{key_hash}", {"disabled": disabled})
+    def patch_key(self, key_hash: str, change: Mapping[str, object]) -> None:
+        """Change a key as a person would at OpenRouter."""
+        self._ask("PATCH", f"/keys/{key_hash}", change)
 
     def _made(self, path: str, order: Mapping[str, object]) -> str:
         return str(self._ask("POST", path, order)["id"])

@@ -87,7 +87,7 @@ class Tap:
         for watcher in tuple(self.watchers):
             watcher(passing)
 
-    def when(self, matches: Callable[[Passing], bool], act: Callable[[], None]) -> None:
+    def when(self, matches: Callable[[Passing], bool], act: Callable[[], object]) -> None:
         """Do something the first time that a call matches, in the middle of whatever is going on."""
 
         def watch(passing: Passing) -> None:

@@ -30,6 +30,7 @@ class Truth:
     def __init__(self, installation: Installation) -> None:
         self._of = installation
         self._served: set[Path] = set()
+        self._broken: list[AssertionError] = []
         names = ("stranger", "web", "web #1-0123456789ab")
         self.strangers = {installation.account.mint(name)[1] for name in names}
         self.excused: set[Path] = set()
@@ -37,8 +38,18 @@ class Truth:
         installation.tap.watchers.append(self._watch)
 
     def _watch(self, passing: Passing) -> None:
+        """Whoever calls may take a failed check for a failure of the call, so it is kept as well as raised."""
         if passing.side is Side.AFTER and changes_something(passing.name):
-            self.check_instant()
+            try:
+                self.check_instant()
+            except AssertionError as broken:
+                self._broken.append(broken)
+                raise
+
+    def check_kept(self) -> None:
+        """Raise the first check that failed while nobody was there to see it."""
+        if self._broken:
+            raise self._broken[0]
 
     # --- at every instant --------------------------------------------------------------------------------------
 
@@ -83,6 +94,7 @@ class Truth:
 
     def check_rest(self) -> None:
         """Everything of ``check_instant``, and: one active key, everywhere; no orphan; a complete history; no leak."""
+        self.check_kept()
         self.check_instant()
         recorded: set[str] = set()
         for name in self._of.rotation_ids:

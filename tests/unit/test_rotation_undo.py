@@ -156,8 +156,7 @@ def test_a_rotation_can_be_deleted_while_an_undo_is_under_way(
 
 def test_an_undo_that_meets_a_disable_under_way_wins(rotated: Installation, truth: Truth) -> None:
     """The key is disabled at the provider when the operator asks for it; the proof enables it again."""
-    undo = rotated.operations.undo
-    rotated.tap.when(lambda p: p.name == "openrouter PATCH /keys/*", lambda: None if undo("web") else None)
+    rotated.tap.when(lambda p: p.name == "openrouter PATCH /keys/*", lambda: rotated.operations.undo("web"))
     rotated.run_until_rest()
     assert rotated.states() == {"web": ["active", "deleted"]}
     truth.check_rest()
