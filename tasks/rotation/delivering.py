@@ -83,13 +83,19 @@ def _activation(turn: Turn, version: KeyVersion) -> Change:
 def all_hold_the_active_key(turn: Turn) -> bool:
     """Read every destination now. One that does not hold the active key is stored as undelivered, so that the
     next step delivers again. Raises what keeps a destination from being read: that delays a key's death."""
-    active = turn.snapshot.active
-    if active is None or not active.has_key:
-        raise Broken("there is no active version whose key is stored, so nothing may be retired")
+    active = in_service(turn)
     drifted = [(d, h) for d in turn.snapshot.destinations if (h := _holding(turn, active, d)) is not Holding.SAME]
     if drifted:
         turn.commit(together(*(_drift(turn, active, d, holding) for d, holding in drifted)))
     return not drifted
+
+
+def in_service(turn: Turn) -> KeyVersion:
+    """The active version. Raises ``Broken`` unless there is one and its key is stored: else nothing may be retired."""
+    active = turn.snapshot.active
+    if active is None or not active.has_key:
+        raise Broken("there is no active version whose key is stored, so nothing may be retired")
+    return active
 
 
 def _holding(turn: Turn, active: KeyVersion, destination: Destination) -> Holding:

@@ -70,7 +70,7 @@ class Engine:
                 return Advanced(acquired=True, wake_at=step.until)
 
 
-def _perform(turn: Turn, step: decide.Step) -> None:
+def _perform(turn: Turn, step: decide.Work) -> None:
     """One step. What goes wrong is stored on the version that it was about, with the time of the next attempt."""
     try:
         _dispatch(turn, step)
@@ -83,7 +83,7 @@ def _perform(turn: Turn, step: decide.Step) -> None:
         _failed(turn, step, Broken(what, "Please report it, with the worker's log."))
 
 
-def _dispatch(turn: Turn, step: decide.Step) -> None:
+def _dispatch(turn: Turn, step: decide.Work) -> None:
     match step:
         case decide.Plan():
             minting.plan(turn)
@@ -103,18 +103,16 @@ def _dispatch(turn: Turn, step: decide.Step) -> None:
             retiring.delete(turn, version)
         case decide.Finish():
             retiring.finish(turn)
-        case decide.Wait():
-            return
         case _:
             assert_never(step)
 
 
-def _failed(turn: Turn, step: decide.Step, error: RotatorError) -> None:
+def _failed(turn: Turn, step: decide.Work, error: RotatorError) -> None:
     version = getattr(step, "version", None)
     if not isinstance(version, KeyVersion):
         raise error
     turn.commit(turn.failure(version, error, step=_name(step)))
 
 
-def _name(step: decide.Step) -> str:
+def _name(step: decide.Work) -> str:
     return type(step).__name__.lower()

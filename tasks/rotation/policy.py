@@ -86,7 +86,8 @@ class Wait:
     until: datetime | None
 
 
-Step = Plan | Mint | Abandon | Look | Prove | Deliver | Disable | Delete | Finish | Wait
+Work = Plan | Mint | Abandon | Look | Prove | Deliver | Disable | Delete | Finish
+Step = Work | Wait
 
 
 # --- policy ----------------------------------------------------------------------------------------------------
@@ -117,10 +118,10 @@ def next_step(snapshot: Snapshot, policy: Policy) -> Step:
     return Wait(soonest)
 
 
-_Work = Iterator[tuple[datetime, Step]]
+_Agenda = Iterator[tuple[datetime, Work]]
 
 
-def _work(snapshot: Snapshot, policy: Policy) -> _Work:
+def _work(snapshot: Snapshot, policy: Policy) -> _Agenda:
     """Every piece of work with its moment, the most urgent kind first."""
     yield from _clean_up(snapshot, policy)
     yield from _carry_forward(snapshot)
@@ -130,7 +131,7 @@ def _work(snapshot: Snapshot, policy: Policy) -> _Work:
     yield from _remove(snapshot)
 
 
-def _clean_up(snapshot: Snapshot, policy: Policy) -> _Work:
+def _clean_up(snapshot: Snapshot, policy: Policy) -> _Agenda:
     """Abandoned versions: delete what is known by hash, look for what is not."""
     for version in _in_state(snapshot, VersionState.ABANDONED):
         if version.settles_at is None:
@@ -139,7 +140,7 @@ def _clean_up(snapshot: Snapshot, policy: Policy) -> _Work:
             yield _due(snapshot, version, next_look_at(version, policy)), Look(version)
 
 
-def _carry_forward(snapshot: Snapshot) -> _Work:
+def _carry_forward(snapshot: Snapshot) -> _Agenda:
     """The version in flight."""
     version = snapshot.in_flight
     if version is None:
@@ -165,14 +166,14 @@ def _unlooked(snapshot: Snapshot) -> bool:
     return any(v.settles_at and v.looked_at is None for v in _in_state(snapshot, VersionState.ABANDONED))
 
 
-def _deliver_again(snapshot: Snapshot) -> _Work:
+def _deliver_again(snapshot: Snapshot) -> _Agenda:
     """The active version, where a destination was added or no longer holds it."""
     active = snapshot.active
     if active and active.has_key and snapshot.undelivered(active) and snapshot.rotation.removal is None:
         yield active.attempt.next_at or snapshot.now, Deliver(active)
 
 
-def _start(snapshot: Snapshot) -> _Work:
+def _start(snapshot: Snapshot) -> _Agenda:
     """The next version, when the schedule says so."""
     rotation = snapshot.rotation
     if rotation.paused or rotation.removal or snapshot.in_flight:
@@ -180,7 +181,7 @@ def _start(snapshot: Snapshot) -> _Work:
     yield next_rotation_at(rotation, snapshot.active), Plan()
 
 
-def _retire(snapshot: Snapshot) -> _Work:
+def _retire(snapshot: Snapshot) -> _Agenda:
     """Replaced versions: disable after the overlap, delete after the cooling; both at once in an emergency.
 
     But for an emergency, none dies while a delivery is under way: until that is through, no destination can be
@@ -200,7 +201,7 @@ def _retire(snapshot: Snapshot) -> _Work:
             yield _due(snapshot, version, version.delete_at), Delete(version)
 
 
-def _remove(snapshot: Snapshot) -> _Work:
+def _remove(snapshot: Snapshot) -> _Agenda:
     """What an operator's delete leaves to do."""
     if snapshot.rotation.removal is None:
         return

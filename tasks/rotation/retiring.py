@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tasks.rotation.binding import carry_bindings, drop_bindings
-from tasks.rotation.delivering import all_hold_the_active_key
+from tasks.rotation.delivering import all_hold_the_active_key, in_service
 from tasks.rotation.errors import LeaseLost, Overtaken, RotatorError
 from tasks.rotation.machine import told, transition
 from tasks.rotation.model import Event, KeyVersion, VersionState
@@ -35,9 +35,7 @@ def _carry_again(turn: Turn, version: KeyVersion) -> tuple[Event, ...]:
     """What is bound to the old key, once more to the active one: the provider replaces such lists whole, so that
     two workers that added to one at the same moment may have lost an addition. It must not keep a key alive, so
     what goes wrong is told and no more."""
-    active = turn.snapshot.active
-    if active is None:
-        return ()
+    active = in_service(turn)
     return _if_possible(turn, active, "binding_not_carried", lambda: carry_bindings(turn, version, active))
 
 
