@@ -242,6 +242,54 @@ def test_a_worker_frozen_before_it_publishes_cannot_put_an_older_key_back(
     truth.check_rest()
 
 
+@pytest.mark.parametrize(
+    "frozen_at",
+    ["store.management_key", "openrouter GET /key", "store.target", "publisher.read_back", "openrouter PATCH /keys/*"],
+)
+def test_a_worker_that_was_frozen_past_its_lease_stops_where_it_finds_out(
+    installation: Installation, truth: Truth, frozen_at: str
+) -> None:
+    installation.create(overlap="0", cooling="0", files=("app.env", "job.env"))
+    installation.tick()
+    installation.operations.rotate("web")
+    with closing(installation.worker("worker-b")) as other:
+
+        def overtake() -> None:
+            installation.clock.move(LEASE + MINUTE)
+            other.engine.advance(installation.rotation_ids["web"])
+
+        installation.tap.when(lambda p: p.name == frozen_at and p.side is Side.AFTER, overtake)
+        installation.tick()
+    assert any(line.startswith("lease_lost") for line in installation.log.lines)
+    installation.run_until_rest()
+    assert installation.active().number >= 2
+    truth.check_rest()
+
+
+@pytest.mark.parametrize("bindings", ["carried again", "dropped"])
+def test_a_worker_frozen_before_it_looks_after_bindings_touches_none(
+    installation: Installation, truth: Truth, bindings: str
+) -> None:
+    installation.create()
+    installation.tick()
+    installation.operations.rotate("web", emergency=bindings == "dropped")
+    with closing(installation.worker("worker-b")) as other:
+
+        def overtake() -> None:
+            installation.clock.move(LEASE + MINUTE)
+            other.engine.advance(installation.rotation_ids["web"])
+
+        last = "publisher.read_back" if bindings == "carried again" else "store.load"
+        installation.tap.when(lambda p: p.name == last and p.side is Side.AFTER and _due_to_die(installation), overtake)
+        installation.run_until_rest()
+    assert any(line.startswith("lease_lost") for line in installation.log.lines)
+    truth.check_rest()
+
+
+def _due_to_die(installation: Installation) -> bool:
+    return installation.version("web", 1).state is VersionState.RETIRING
+
+
 def test_a_rotation_that_another_worker_has_is_left_to_it(installation: Installation, truth: Truth) -> None:
     installation.create()
     with closing(installation.worker("worker-b")) as other:

@@ -1,0 +1,356 @@
+"""What comes next, from a snapshot alone: every kind of step, their order, and the moments that they wait for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.rotation.errors import (
+    Broken,
+    CannotDecrypt,
+    Conflict,
+    CredentialRejected,
+    InvalidInput,
+    NotFound,
+    OutcomeUnknown,
+    RateLimited,
+    Refused,
+    RotatorError,
+    TryAgain,
+    Unavailable,
+)
+from tasks.rotation.model import (
+    Attempt,
+    Delivery,
+    Destination,
+    KeyParameters,
+    KeyVersion,
+    Reason,
+    Removal,
+    Rotation,
+    Snapshot,
+    VersionState,
+)
+from tasks.rotation.policy import (
+    Abandon,
+    Delete,
+    Deliver,
+    Disable,
+    Finish,
+    Look,
+    Mint,
+    Plan,
+    Policy,
+    Prove,
+    Wait,
+    after_failure,
+    attention,
+    next_look_at,
+    next_rotation_at,
+    next_step,
+)
+from tasks.rotation.schedule import make_schedule
+from tests.steered.clock import START as NOW
+
+_S = VersionState
+POLICY = Policy()
+LATER = NOW + timedelta(minutes=7)
+ONE_FILE = (Destination("d-1", "dotenv", "dotenv:/app.env"),)
+
+
+def _rotation(**facts: object) -> Rotation:
+    schedule = make_schedule(every="30d", at=None, cron=None)
+    rotation = Rotation(
+        "r-1", "web", "c-1", KeyParameters("web"), schedule, timedelta(days=1), timedelta(days=1), "KEY", NOW
+    )
+    return replace(rotation, **facts)  # type: ignore[arg-type]
+
+
+def _version(state: VersionState, number: int = 1, **facts: object) -> KeyVersion:
+    version = KeyVersion(
+        f"v-{number}", "r-1", number, state, Reason.MANUAL, "somebody", key_hash=f"hash-{number}", has_key=True
+    )
+    return replace(version, **facts)  # type: ignore[arg-type]
+
+
+def _snapshot(*versions: KeyVersion, delivered: bool = True, **facts: object) -> Snapshot:
+    deliveries = tuple(Delivery(v.id, d.id, NOW) for v in versions for d in ONE_FILE if delivered)
+    snapshot = Snapshot(NOW, 0, _rotation(last_rotated_at=NOW), versions, ONE_FILE, deliveries)
+    return replace(snapshot, **facts)  # type: ignore[arg-type]
+
+
+ACTIVE = _version(_S.ACTIVE, 9)
+REMOVED_WITH = {r: _rotation(removal=r, last_rotated_at=NOW) for r in Removal}
+
+
+# --- each kind of step ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "step"), [(_S.PLANNED, Mint), (_S.CREATED, Prove), (_S.PROVEN, Deliver), (_S.ABANDONED, Delete)]
+)
+def test_a_version_in_each_state_has_its_step(state: VersionState, step: type) -> None:
+    version = _version(state)
+    assert next_step(_snapshot(version, delivered=False), POLICY) == step(version)
+
+
+def test_an_interrupted_create_is_abandoned_whatever_else_waits() -> None:
+    version = _version(_S.CREATING, attempt=Attempt(3, LATER))
+    step = next_step(_snapshot(version, connection_paused_until=LATER), POLICY)
+    assert isinstance(step, Abandon)
+    assert "interrupted" in step.why
+
+
+def test_an_unconfirmed_create_is_looked_for() -> None:
+    version = _version(_S.ABANDONED, settles_at=LATER, abandoned_at=NOW)
+    assert next_step(_snapshot(version), POLICY) == Look(version)
+
+
+def test_no_new_key_is_asked_for_before_the_last_create_was_looked_for_once() -> None:
+    planned = _version(_S.PLANNED, 2)
+    unlooked = _version(_S.ABANDONED, settles_at=LATER, attempt=Attempt(1, LATER))
+    assert next_step(_snapshot(unlooked, planned), POLICY) == Wait(LATER)
+    looked = replace(unlooked, looked_at=NOW, abandoned_at=NOW)
+    assert next_step(_snapshot(looked, planned), POLICY) == Mint(planned)
+
+
+def test_a_version_that_is_due_is_planned() -> None:
+    rotation = _rotation(last_rotated_at=NOW - timedelta(days=30))
+    assert next_step(_snapshot(ACTIVE, rotation=rotation), POLICY) == Plan()
+    assert next_step(_snapshot(ACTIVE, rotation=replace(rotation, paused=True)), POLICY) == Wait(None)
+    planned = _version(_S.PLANNED)
+    assert next_step(_snapshot(planned, ACTIVE, rotation=rotation), POLICY) == Mint(planned)
+
+
+def test_a_replaced_key_is_disabled_after_its_overlap_and_deleted_after_its_cooling() -> None:
+    retiring, disabled = _version(_S.RETIRING, retire_at=NOW), _version(_S.DISABLED, 2, delete_at=LATER)
+    assert next_step(_snapshot(retiring, disabled, ACTIVE), POLICY) == Disable(retiring)
+    retiring = replace(retiring, retire_at=LATER + timedelta(1))
+    assert next_step(_snapshot(retiring, disabled, ACTIVE), POLICY) == Wait(LATER)
+    assert next_step(_snapshot(retiring, disabled, ACTIVE, now=LATER), POLICY) == Delete(disabled)
+
+
+@pytest.mark.parametrize("state", [_S.RETIRING, _S.DISABLED])
+def test_an_emergency_waits_for_nothing(state: VersionState) -> None:
+    version = _version(state, retire_at=LATER, delete_at=LATER)
+    active = replace(ACTIVE, emergency=True)
+    assert next_step(_snapshot(version, active, deliveries=()), POLICY) == Deliver(active)
+    failed = replace(active, attempt=Attempt(1, LATER))
+    assert next_step(_snapshot(version, failed, deliveries=()), POLICY) == Delete(version)
+
+
+def test_nothing_retires_without_a_successor() -> None:
+    version = _version(_S.RETIRING, retire_at=NOW)
+    assert next_step(_snapshot(version), POLICY) == Wait(NOW + timedelta(days=30))
+
+
+def test_nothing_retires_while_a_delivery_is_under_way() -> None:
+    version, waits = _version(_S.RETIRING, retire_at=NOW), Attempt(1, LATER)
+    undelivered = _snapshot(version, replace(ACTIVE, attempt=waits), deliveries=())
+    assert next_step(undelivered, POLICY) == Wait(LATER)
+    newer = _version(_S.PROVEN, 10, attempt=waits)
+    assert next_step(_snapshot(version, ACTIVE, newer), POLICY) == Wait(LATER)
+
+
+def test_the_active_key_is_delivered_where_it_is_missing_unless_its_text_is_not_known() -> None:
+    assert next_step(_snapshot(ACTIVE, deliveries=()), POLICY) == Deliver(ACTIVE)
+    adopted = replace(ACTIVE, has_key=False)
+    assert next_step(_snapshot(adopted, deliveries=()), POLICY) == Wait(NOW + timedelta(days=30))
+
+
+# --- removal ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("removal", Removal)
+@pytest.mark.parametrize("state", [_S.PLANNED, _S.CREATING, _S.CREATED])
+def test_a_removal_abandons_what_no_destination_can_hold(state: VersionState, removal: Removal) -> None:
+    step = next_step(_snapshot(_version(state), ACTIVE, rotation=REMOVED_WITH[removal]), POLICY)
+    assert isinstance(step, Abandon)
+    assert "being deleted" in step.why
+
+
+def test_a_removal_that_keeps_keys_keeps_what_a_destination_may_hold() -> None:
+    kept = [_version(s, n) for n, s in enumerate((_S.DISABLED, _S.RETIRING, _S.ACTIVE, _S.PROVEN))]
+    snapshot = _snapshot(*kept, rotation=REMOVED_WITH[Removal.KEEP_KEYS], deliveries=())
+    assert next_step(snapshot, POLICY) == Finish()
+    orphan = _version(_S.ABANDONED, 7, attempt=Attempt(1, LATER))
+    assert next_step(replace(snapshot, versions=(*kept, orphan)), POLICY) == Wait(LATER)
+
+
+def test_a_removal_that_revokes_keys_takes_all_of_them_and_then_ends() -> None:
+    rotation = REMOVED_WITH[Removal.REVOKE_KEYS]
+    assert isinstance(next_step(_snapshot(_version(_S.PROVEN), rotation=rotation), POLICY), Abandon)
+    for state in (_S.ACTIVE, _S.RETIRING, _S.DISABLED):
+        version = _version(state, retire_at=LATER, delete_at=LATER)
+        assert next_step(_snapshot(version, rotation=rotation), POLICY) == Delete(version)
+    assert next_step(_snapshot(rotation=rotation), POLICY) == Finish()
+    assert next_step(_snapshot(rotation=replace(rotation, removed_at=NOW)), POLICY) == Wait(None)
+
+
+# --- order ------------------------------------------------------------------------------------------------------
+
+
+def test_of_all_that_is_due_the_most_urgent_comes_first() -> None:
+    """Clean up, carry forward, deliver again, plan, retire."""
+    abandoned = _version(_S.ABANDONED)
+    created = _version(_S.CREATED, 2)
+    retiring = _version(_S.RETIRING, 3, retire_at=NOW)
+    due = _rotation(last_rotated_at=NOW - timedelta(days=31))
+    versions = [abandoned, created, retiring, ACTIVE]
+    snapshot = _snapshot(*versions, rotation=due, deliveries=())
+    order = [abandoned, created, ACTIVE]
+    for done, step in zip(order, (Delete(abandoned), Prove(created), Deliver(ACTIVE)), strict=True):
+        assert next_step(snapshot, POLICY) == step
+        versions.remove(done)
+        snapshot = replace(snapshot, versions=tuple(versions))
+    snapshot = _snapshot(retiring, ACTIVE, rotation=due)
+    assert next_step(snapshot, POLICY) == Plan()
+    assert next_step(replace(snapshot, rotation=replace(due, paused=True)), POLICY) == Disable(retiring)
+
+
+def test_waiting_ends_with_the_earliest_of_all_that_will_be_due() -> None:
+    retiring = _version(_S.RETIRING, retire_at=NOW + timedelta(hours=2))
+    created = _version(_S.CREATED, 2, attempt=Attempt(1, NOW + timedelta(hours=1)))
+    assert next_step(_snapshot(retiring, created, ACTIVE), POLICY) == Wait(NOW + timedelta(hours=1))
+
+
+@pytest.mark.parametrize("state", [_S.PLANNED, _S.CREATED, _S.ABANDONED, _S.RETIRING, _S.DISABLED])
+def test_a_paused_connection_delays_work_at_the_provider(state: VersionState) -> None:
+    version = _version(state, retire_at=NOW, delete_at=NOW)
+    assert next_step(_snapshot(version, ACTIVE, connection_paused_until=LATER), POLICY) == Wait(LATER)
+
+
+def test_a_paused_connection_delays_no_delivery() -> None:
+    version = _version(_S.PROVEN)
+    assert next_step(_snapshot(version, connection_paused_until=LATER), POLICY) == Deliver(version)
+
+
+@pytest.mark.parametrize("state", [_S.PLANNED, _S.CREATED, _S.PROVEN, _S.ABANDONED, _S.RETIRING, _S.DISABLED])
+def test_what_failed_waits_for_its_next_attempt(state: VersionState) -> None:
+    version = _version(state, retire_at=NOW, delete_at=NOW, attempt=Attempt(1, LATER))
+    assert next_step(_snapshot(version, ACTIVE), POLICY) == Wait(LATER)
+
+
+# --- moments ----------------------------------------------------------------------------------------------------
+
+
+def test_the_schedule_counts_from_the_last_success_or_the_beginning() -> None:
+    assert next_rotation_at(_rotation(), None) == NOW + timedelta(days=30)
+    assert next_rotation_at(_rotation(last_rotated_at=LATER), ACTIVE) == LATER + timedelta(days=30)
+
+
+@pytest.mark.parametrize(
+    ("expires_after", "expected"), [(timedelta(days=10), timedelta(days=9)), (timedelta(days=90), timedelta(days=30))]
+)
+def test_a_key_is_replaced_with_a_tenth_of_its_life_left(expires_after: timedelta, expected: timedelta) -> None:
+    active = replace(ACTIVE, active_at=NOW, expires_at=NOW + expires_after)
+    assert next_rotation_at(_rotation(), active) == NOW + expected
+
+
+def _looks(settle: timedelta) -> list[datetime]:
+    version = _version(_S.ABANDONED, abandoned_at=NOW, settles_at=NOW + settle)
+    looks = [NOW]
+    while looks[-1] < NOW + settle:
+        at = next_look_at(replace(version, looked_at=looks[-1]), POLICY)
+        assert at is not None
+        looks.append(at)
+    return looks
+
+
+def test_the_first_look_is_at_once() -> None:
+    assert next_look_at(_version(_S.ABANDONED, abandoned_at=NOW, settles_at=LATER), POLICY) is None
+
+
+@given(st.timedeltas(timedelta(seconds=2), timedelta(days=1)))
+def test_looks_grow_rare_and_the_last_is_when_nothing_can_land_any_more(settle: timedelta) -> None:
+    looks = _looks(settle)
+    assert looks == sorted(set(looks))
+    assert looks[-1] == NOW + settle
+    assert len(looks) <= 20
+
+
+def test_after_the_end_a_look_that_found_something_is_followed_by_one_more_at_once() -> None:
+    late = LATER + timedelta(hours=1)
+    version = _version(_S.ABANDONED, abandoned_at=NOW, settles_at=LATER, looked_at=late)
+    assert next_look_at(version, POLICY) == late
+
+
+# --- failures ---------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 6), st.uuids())
+def test_pauses_double_within_a_jitter_of_half_and_stay_below_the_longest(count: int, seed: object) -> None:
+    attempt = after_failure(Attempt(count), Unavailable("no"), seed=str(seed), now=NOW, policy=POLICY)
+    assert attempt.count == count + 1
+    assert attempt.next_at is not None
+    full = min(POLICY.retry_base * 2**count, POLICY.retry_max)
+    assert full * 0.5 <= attempt.next_at - NOW <= full
+
+
+def test_jitter_differs_between_versions_and_repeats_for_one() -> None:
+    def pause(seed: str) -> datetime | None:
+        return after_failure(Attempt(3), Unavailable("no"), seed=seed, now=NOW, policy=POLICY).next_at
+
+    assert pause("a") == pause("a")
+    assert len({pause(f"v-{n}") for n in range(20)}) == 20
+
+
+@given(st.integers(0, 10_000))
+def test_no_number_of_failures_breaks_the_arithmetic(count: int) -> None:
+    patient = replace(POLICY, attempts=100_000)
+    attempt = after_failure(Attempt(count), Unavailable("no"), seed="v", now=NOW, policy=patient)
+    assert attempt.next_at is not None
+    assert attempt.next_at - NOW <= POLICY.retry_max
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CredentialRejected("no"),
+        Refused("no"),
+        Conflict("no"),
+        NotFound("no"),
+        InvalidInput("--limit", "no"),
+        Broken("no"),
+        CannotDecrypt("no"),
+    ],
+)
+def test_what_needs_a_person_is_tried_at_a_slow_pace_from_the_first_time(error: RotatorError) -> None:
+    attempt = after_failure(Attempt(), error, seed="v", now=NOW, policy=POLICY)
+    assert attempt.next_at == NOW + POLICY.attention_pace
+
+
+@pytest.mark.parametrize("error", [Unavailable("no"), OutcomeUnknown("no"), TryAgain("no")])
+def test_after_the_last_attempt_the_pace_is_slow(error: RotatorError) -> None:
+    attempt = after_failure(Attempt(POLICY.attempts - 1), error, seed="v", now=NOW, policy=POLICY)
+    assert (attempt.count, attempt.next_at) == (POLICY.attempts, NOW + POLICY.attention_pace)
+
+
+@pytest.mark.parametrize("asked", [timedelta(seconds=1), timedelta(hours=2)])
+def test_nothing_is_tried_before_the_other_side_said(asked: timedelta) -> None:
+    error = RateLimited("slow down", retry_after=asked)
+    attempt = after_failure(Attempt(), error, seed="v", now=NOW, policy=POLICY)
+    assert attempt.next_at is not None
+    assert attempt.next_at >= NOW + max(asked, POLICY.retry_base / 2)
+
+
+def test_a_failure_is_remembered_in_words() -> None:
+    error = Refused("OpenRouter refused.", "Ask it why.")
+    attempt = after_failure(Attempt(), error, seed="v", now=NOW, policy=POLICY)
+    assert (attempt.family, attempt.error, attempt.remedy) == ("operator-needed", "OpenRouter refused.", "Ask it why.")
+
+
+def test_attention_is_asked_for_by_kind_or_by_number() -> None:
+    def with_attempt(attempt: Attempt) -> tuple[KeyVersion, ...]:
+        return (_version(_S.ACTIVE), _version(_S.PLANNED, 2, attempt=attempt))
+
+    assert attention(with_attempt(Attempt()), POLICY) is None
+    assert attention(with_attempt(Attempt(7, NOW, "try-again", "no")), POLICY) is None
+    text = "version 2 (planned): no"
+    assert attention(with_attempt(Attempt(8, NOW, "try-again", "no")), POLICY) == (text, "")
+    assert attention(with_attempt(Attempt(1, NOW, "operator-needed", "no", "do")), POLICY) == (text, "do")
+    assert attention(with_attempt(Attempt(1, NOW, "broken", "no", "do")), POLICY) == (text, "do")
