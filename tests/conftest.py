@@ -26,7 +26,7 @@ from tests.steered.truth import Truth
 
 START_TIMEOUT_S = 15.0
 LAST_REDIS_DATABASE = 15
-RANDOM = re.compile(r"[0-9a-f]{16,}")
+RANDOM = re.compile(r"[0-9a-f]{16,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

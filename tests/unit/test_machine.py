@@ -20,7 +20,7 @@ _S = VersionState
 
 
 def _version(state: VersionState, **facts: object) -> KeyVersion:
-    return KeyVersion("v-1", "r-1", 1, state, Reason.MANUAL, "somebody", **facts)  # type: ignore[arg-type]
+    return KeyVersion("v-1", "r-1", 1, state, Reason.MANUAL, "somebody", **facts)  # type: ignore[arg-type]  # fields of several types
 
 
 @pytest.mark.parametrize("state", VersionState)

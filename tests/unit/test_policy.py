@@ -67,20 +67,20 @@ def _rotation(**facts: object) -> Rotation:
     rotation = Rotation(
         "r-1", "web", "c-1", KeyParameters("web"), schedule, timedelta(days=1), timedelta(days=1), "KEY", NOW
     )
-    return replace(rotation, **facts)  # type: ignore[arg-type]
+    return replace(rotation, **facts)  # type: ignore[arg-type]  # fields of several types
 
 
 def _version(state: VersionState, number: int = 1, **facts: object) -> KeyVersion:
     version = KeyVersion(
         f"v-{number}", "r-1", number, state, Reason.MANUAL, "somebody", key_hash=f"hash-{number}", has_key=True
     )
-    return replace(version, **facts)  # type: ignore[arg-type]
+    return replace(version, **facts)  # type: ignore[arg-type]  # fields of several types
 
 
 def _snapshot(*versions: KeyVersion, delivered: bool = True, **facts: object) -> Snapshot:
     deliveries = tuple(Delivery(v.id, d.id, NOW) for v in versions for d in ONE_FILE if delivered)
     snapshot = Snapshot(NOW, 0, _rotation(last_rotated_at=NOW), versions, ONE_FILE, deliveries)
-    return replace(snapshot, **facts)  # type: ignore[arg-type]
+    return replace(snapshot, **facts)  # type: ignore[arg-type]  # fields of several types
 
 
 ACTIVE = _version(_S.ACTIVE, 9)
