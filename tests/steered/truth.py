@@ -46,6 +46,10 @@ class Truth:
                 self._broken.append(broken)
                 raise
 
+    def emptied(self, file: Path) -> None:
+        """A person took the key out of ``file``: it may hold none until it is delivered again."""
+        self._served.discard(file)
+
     def check_kept(self) -> None:
         """Raise the first check that failed while nobody was there to see it."""
         if self._broken:

@@ -90,6 +90,8 @@ def test_a_description_is_trimmed_and_blank_is_none() -> None:
     assert validated_description("x" * 256) == "x" * 256
     with pytest.raises(InvalidInput, match="257 characters"):
         validated_description("x" * 257)
+    with pytest.raises(InvalidInput, match="cannot be printed"):
+        validated_description("of\nthe shop")
 
 
 def test_a_name_at_openrouter_tells_whose_and_which_and_is_found_again() -> None:

@@ -14,7 +14,7 @@ from tasks.rotation.ports import CallerFacts
 from tasks.rotation.proving import objections
 from tests.steered.clock import START
 
-HERE, THERE = str(uuid.uuid4()), str(uuid.uuid4())
+HERE, THERE = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
 ASKED = KeyParameters("web", 5.0, LimitReset.DAILY, True, HERE)
 VERSION = KeyVersion("v", "r", 1, VersionState.CREATED, Reason.MANUAL, "a", expires_at=START)
 FACTS = CallerFacts(False, 5.0, "daily", True, START, HERE)

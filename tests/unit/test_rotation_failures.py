@@ -295,6 +295,19 @@ def test_drift_is_mended_before_a_key_dies(installation: Installation, truth: Tr
     truth.check_rest()
 
 
+def test_drift_is_mended_before_a_disabled_key_is_deleted_too(installation: Installation, truth: Truth) -> None:
+    installation.create()
+    installation.tick()
+    installation.operations.rotate("web")
+    installation.run_until(VersionState.DISABLED)
+    truth.emptied(installation.file("app.env"))
+    installation.file("app.env").unlink()
+    installation.run_until_rest()
+    events = installation.events()
+    assert events.index("drift_found") < events.index("version_deleted")
+    truth.check_rest()
+
+
 def test_drift_that_cannot_be_mended_is_told_once_and_keeps_the_old_key_alive(
     installation: Installation, truth: Truth
 ) -> None:

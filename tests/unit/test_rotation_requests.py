@@ -36,6 +36,19 @@ def test_two_people_at_once_get_one_rotation_and_the_same_answer(running: Instal
     truth.check_rest()
 
 
+def test_a_message_that_comes_twice_makes_no_second_rotation(running: Installation, truth: Truth) -> None:
+    """Also when the version that answered it is in service by then, and after other requests."""
+
+    def ask(request_id: str) -> tuple[int, bool]:
+        asked = running.rotator.requests.rotate("web", actor="celery", request_id=request_id)
+        running.tick()
+        return asked.version, asked.joined
+
+    assert [ask("one"), ask("one"), ask("two"), ask("one")] == [(2, False), (2, True), (3, False), (2, True)]
+    running.run_until_rest()
+    truth.check_rest()
+
+
 def test_an_unknown_rotation_is_named(running: Installation) -> None:
     with pytest.raises(NotFound, match="no rotation nowhere"):
         running.operations.rotate("nowhere")

@@ -1,0 +1,172 @@
+"""No sequence of operators' commands, faults, deaths and waiting loses the last working key, or leaves an orphan."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import ExitStack
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tasks.operations.requests import RotationUpdate
+from tasks.rotation.errors import Conflict, RotatorError
+from tasks.rotation.model import Removal
+from tests.steered.installation import Installation, Template, copied, make_template
+from tests.steered.taps import Side
+from tests.steered.truth import Truth
+
+FILES = ("app.env", "job.env")
+CALLS = st.sampled_from(
+    [("POST", "/keys"), ("GET", "/key"), ("GET", "/keys"), ("PATCH", "*"), ("DELETE", "*"), ("*", "*")]
+)
+KINDS = st.sampled_from(["lost_reply", "never_arrives", "refused", "malformed", "truncated", "empty"])
+STATUSES = st.sampled_from([400, 401, 403, 404, 429, 500, 503])
+SPANS = st.sampled_from([timedelta(seconds=s) for s in (1, 7, 95, 600, 1000, 3600, 7200, 100_000)])
+
+
+@cache
+def _template() -> Template:
+    return make_template(Path(tempfile.mkdtemp(prefix="template-", dir=_root())))
+
+
+@cache
+def _root() -> Path:
+    return Path(tempfile.mkdtemp(prefix="no-sequence-"))
+
+
+class Upheaval(RuleBasedStateMachine):
+    """One rotation with two files, whatever happens to it. In the end, when all is well again, it must rest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stack = ExitStack()
+        self._folder = Path(tempfile.mkdtemp(dir=_root()))
+        self.installation: Installation = self._stack.enter_context(copied(_template(), self._folder))
+        self.truth = Truth(self.installation)
+
+    @initialize(cooling=st.sampled_from(["0", "1h"]), overlap=st.sampled_from(["0", "1h"]), bound=st.booleans())
+    def begin(self, cooling: str, overlap: str, bound: bool) -> None:
+        if not bound:
+            self.installation.operations.reconcile()
+        self.installation.create(files=FILES, every="1d", cooling=cooling, overlap=overlap)
+
+    @property
+    def _there(self) -> bool:
+        return self.installation.removal_of("web") is None
+
+    # --- operators ---------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self._there)
+    @rule(emergency=st.booleans())
+    def rotate(self, emergency: bool) -> None:
+        self.installation.operations.rotate("web", emergency=emergency)
+
+    @precondition(lambda self: self._there)
+    @rule()
+    def undo(self) -> None:
+        try:
+            self.installation.operations.undo("web")
+        except Conflict:
+            """There is nothing to bring back, or something is on its way."""
+
+    @precondition(lambda self: self._there)
+    @rule(paused=st.booleans())
+    def pause_or_resume(self, paused: bool) -> None:
+        change = self.installation.operations.pause_rotation if paused else self.installation.operations.resume_rotation
+        change("web")
+
+    @precondition(lambda self: self._there)
+    @rule(limit_usd=st.sampled_from([None, 1.0, 2.0]))
+    def update(self, limit_usd: float | None) -> None:
+        self.installation.operations.update_rotation("web", RotationUpdate(limit_usd=limit_usd))
+
+    @rule()
+    def reconcile(self) -> None:
+        try:
+            self.installation.operations.reconcile()
+        except RotatorError:
+            """A fault struck it; the next one will do."""
+
+    @precondition(lambda self: self._there and self.installation.deaths >= 2)
+    @rule(removal=st.sampled_from(Removal))
+    def delete(self, removal: Removal) -> None:
+        self.installation.operations.delete_rotation("web", removal)
+
+    # --- trouble -----------------------------------------------------------------------------------------------
+
+    @rule(kind=KINDS, call=CALLS, after=st.integers(0, 2))
+    def break_a_call(self, kind: str, call: tuple[str, str], after: int) -> None:
+        self.installation.fail(kind, *call, after=after, times=1)
+
+    @rule(status=STATUSES, call=CALLS, effect=st.booleans())
+    def answer_badly(self, status: int, call: tuple[str, str], effect: bool) -> None:
+        """With the effect only where a gateway may have given up waiting."""
+        after_effect = effect and status >= 500
+        self.installation.fail("status", *call, status=status, effect=after_effect, times=1)
+
+    @rule(seconds=st.sampled_from([1.0, 30.0, 800.0]))
+    def let_the_next_create_land_late(self, seconds: float) -> None:
+        self.installation.fail("late_effect", "POST", "/keys", seconds=seconds, times=1)
+
+    @rule(calls=st.integers(1, 40), side=st.sampled_from(Side))
+    def let_the_worker_die_soon(self, calls: int, side: Side) -> None:
+        self.installation.tap.kill(len(self.installation.tap.names) + calls, side)
+
+    @rule(file=st.sampled_from(FILES))
+    def lose_a_file(self, file: str) -> None:
+        """Someone deletes it; it is mended before a key dies, and no sooner."""
+        path = self.installation.file(file)
+        if path.exists():
+            path.unlink()
+            self.truth.emptied(path)
+
+    # --- time --------------------------------------------------------------------------------------------------
+
+    @rule()
+    def work(self) -> None:
+        self.installation.tick()
+
+    @rule(span=SPANS)
+    def let_time_pass(self, span: timedelta) -> None:
+        self.installation.run_for(span)
+
+    @rule(span=SPANS)
+    def sleep_through(self, span: timedelta) -> None:
+        """No worker runs."""
+        self.installation.clock.move(span)
+
+    # --- what must hold ----------------------------------------------------------------------------------------
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        self.truth.check_kept()
+        self.truth.check_instant()
+
+    def teardown(self) -> None:
+        """All is well again: whatever was left behind is settled without help."""
+        try:
+            self.installation.faults.clear()
+            self.installation.tap.watchers[1:] = []
+            if self._there:
+                self.installation.operations.pause_rotation("web")
+                self.installation.run_until_rest()
+                self.installation.operations.rotate("web")
+            self.installation.run_until_rest()
+            self.truth.check_rest()
+        finally:
+            self._stack.close()
+            shutil.rmtree(self._folder)
+
+
+TestUpheaval = Upheaval.TestCase
+TestUpheaval.settings = settings(
+    max_examples=20,
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
