@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +20,20 @@ if TYPE_CHECKING:
 
 Wait = Annotated[bool, typer.Option("--wait", help="Show progress until the new key is in service.")]
 Local = Annotated[bool, typer.Option("--local", help="Do the work in this process, when no worker runs.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How to wait. ``local`` does the work in this process, ``wait`` waits for whoever does it.
+
+    Without ``wait`` one round must be enough: what is left then waits for a moment that the database knows.
+    """
+
+    wait: bool
+    local: bool
+    undo: bool = False
+    emergency: bool = False
+    """It is over only when every older key is deleted."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -63,17 +78,18 @@ def rotate(
             return
         if emergency:
             _confirm_emergency(chosen, yes=yes)
-        _each(ops, chosen, lambda name: ops.rotate(name, emergency=emergency), wait=wait, local=local, json=json)
+        waiting = Waiting(wait=wait, local=local, emergency=emergency)
+        _each(ops, chosen, lambda name: ops.rotate(name, emergency=emergency), waiting, json=json)
 
 
 def undo(name: Name, wait: Wait = False, local: Local = False, json: Json = False) -> None:
     """Bring the previous key back, while it is not deleted."""
     with operations() as ops:
-        _each(ops, [name], ops.undo, wait=wait, local=local, json=json)
+        _each(ops, [name], ops.undo, Waiting(wait=wait, local=local, undo=True), json=json)
 
 
 def _each(
-    ops: Operations, names: list[str], ask: Callable[[str], RotateAnswer], *, wait: bool, local: bool, json: bool
+    ops: Operations, names: list[str], ask: Callable[[str], RotateAnswer], waiting: Waiting, *, json: bool
 ) -> None:
     """Ask for each, then wait for each; one that fails stops no other. Ends with the worst exit code."""
     codes, answers = [0], []
@@ -82,11 +98,11 @@ def _each(
             answers.append(ask(name))
         except Exception as error:  # noqa: BLE001 - told like any other, but after it the others still get their turn
             codes.append(complain(error))
-    _tell(answers, wait=wait, local=local, json=json)
-    if wait or local:
+    _tell(answers, wait=waiting.wait, local=waiting.local, json=json)
+    if waiting.wait or waiting.local:
         from worker.cli.progress import follow
 
-        codes += [follow(ops, answer, wait=wait, local=local) for answer in answers]
+        codes += [follow(ops, answer, waiting) for answer in answers]
     if any(codes):
         raise typer.Exit(max(codes))
 

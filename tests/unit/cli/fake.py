@@ -24,6 +24,7 @@ from tasks.operations.views import (
 )
 from tasks.rotation.errors import NotFound, RotatorError
 from tasks.rotation.model import (
+    IN_FLIGHT,
     ConnectionHealth,
     KeyParameters,
     KeyVersion,
@@ -65,7 +66,7 @@ def version(number: int, state: VersionState) -> KeyVersion:
         actor="schedule",
         key_hash=f"hash{number}",
         created_at=NOW,
-        active_at=NOW,
+        active_at=None if state in {*IN_FLIGHT, VersionState.ABANDONED} else NOW,
     )
 
 
