@@ -57,6 +57,17 @@ def test_a_key_of_a_deleted_version_is_deleted_again(running: Installation, trut
     truth.check_rest()
 
 
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_a_key_that_was_said_to_be_gone_and_is_not_is_found(running: Installation, truth: Truth, method: str) -> None:
+    running.fail("status", method, "/keys/*", status=404, times=1)
+    running.operations.rotate("web")
+    running.run_until_rest()
+    old = str(running.version("web", 1).key_hash)
+    assert old in running.account.existing()
+    assert _verdicts(running.operations.reconcile()) == ["orphan_deleted"]
+    truth.check_rest()
+
+
 def test_an_orphan_that_is_gone_by_the_time_it_is_looked_at_is_no_finding(running: Installation, truth: Truth) -> None:
     """A worker deletes a retired key just after the list was made."""
     running.operations.rotate("web", emergency=True)
@@ -85,8 +96,11 @@ def test_a_create_that_is_still_looked_for_is_left_to_the_looks(running: Install
 
 
 def test_keys_that_were_kept_alive_are_left_in_the_operators_hands(running: Installation, truth: Truth) -> None:
+    """Also one that bears the same mark: whose it is now is not ours to say."""
+    name = next(k.name for k in running.account.minted if k.hash == running.active().key_hash)
     running.operations.delete_rotation("web", Removal.KEEP_KEYS)
     running.tick()
+    truth.strangers.add(running.account.mint(name)[1])
     assert _verdicts(running.operations.reconcile()) == []
     truth.check_rest()
 

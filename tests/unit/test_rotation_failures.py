@@ -380,18 +380,17 @@ def test_a_destination_that_is_taken_away_is_no_longer_waited_for(installation: 
 # --- alarms -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("call", "side"), [("store.load", Side.AFTER), ("store.release_lease", Side.BEFORE)])
 def test_a_request_that_comes_while_a_worker_goes_to_sleep_is_not_overslept(
-    installation: Installation, truth: Truth
+    installation: Installation, truth: Truth, call: str, side: Side
 ) -> None:
-    """The alarm is set only if nothing was asked since the last look."""
+    """The alarm is set only if nothing was asked since the look that it was set by."""
     installation.create()
 
-    def ask(passing: Passing) -> None:
-        if passing.name == "store.release_lease" and passing.side is Side.BEFORE:
-            installation.tap.watchers.remove(ask)
-            installation.operations.rotate("web")
+    def going_to_sleep(passing: Passing) -> bool:
+        return (passing.name, passing.side) == (call, side) and installation.states() == {"web": ["active"]}
 
-    installation.tap.watchers.append(ask)
+    installation.tap.when(going_to_sleep, lambda: installation.operations.rotate("web"))
     installation.tick()
     assert installation.states() == {"web": ["retiring", "active"]}
     installation.run_until_rest()
