@@ -118,7 +118,7 @@ class Operations:
         return running.undo(self._rotator, name)
 
     def dry_run(self, name: str) -> DryRun:
-        """Exactly what a rotation would do now; nothing is changed to find out."""
+        """Exactly what a rotation would do now. Destinations are tried out for it; no value there is changed."""
         return running.dry_run(self._rotator, name)
 
     def follow(self, name: str, version: int) -> KeyVersion:

@@ -29,7 +29,10 @@ from tasks.rotation.schedule import Schedule, make_schedule, parse_span, refuse_
 from tasks.store.rotations import NewDestination
 from tasks.wiring import Rotator
 
-_SECRET_NAME_MOST = 200
+_SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
+_SYSTEMS_OWN = re.compile(
+    r"PATH|HOME|SHELL|IFS|ENV|BASH_ENV|(?:LD|DYLD|ROTATOR)_.*|PYTHON.*"  # of the loader, shells, Python and ourselves
+)
 _HASH = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _RUNS_LOOKED_AT = 60
 
@@ -123,11 +126,12 @@ def _parameters(request: RotationRequest, adopted: RemoteKey | None) -> KeyParam
     key_name = request.key_name or (MARKER.sub("", adopted.name) if adopted else None)
     if key_name is None:
         raise InvalidInput("--key-name", "it is missing", "Give the name that the keys shall have at OpenRouter.")
-    asked_limit = request.limit_usd is not None or adopted is None
+    limit = request.limit_usd if request.limit_usd is not None or adopted is None else adopted.limit_usd
+    inherited_reset = adopted.limit_reset if adopted and limit is not None else None
     return validated_parameters(
         key_name=key_name,
-        limit_usd=request.limit_usd if asked_limit or adopted is None else adopted.limit_usd,
-        limit_reset=request.limit_reset or (adopted.limit_reset if adopted and not asked_limit else None),
+        limit_usd=limit,
+        limit_reset=request.limit_reset or inherited_reset,
         include_byok_in_limit=_byok(request, adopted),
         workspace_id=request.workspace_id or (adopted.workspace_id if adopted else None),
         expires_after=None
@@ -169,11 +173,13 @@ def _refuse_early_expiry(parameters: KeyParameters, schedule: Schedule, overlap:
 
 
 def _secret_name(text: str) -> str:
-    if not text.strip() or len(text) > _SECRET_NAME_MOST or not text.isprintable():
-        raise InvalidInput(
-            "--secret-name", "it is empty, too long or not printable", "Use a name like OPENROUTER_API_KEY."
-        )
-    return text.strip()
+    """A variable's name. `rotator run` puts it into an environment, where some names change what a program does."""
+    name, remedy = text.strip(), "Use a name like OPENROUTER_API_KEY."
+    if not _SECRET_NAME.fullmatch(name):
+        raise InvalidInput("--secret-name", "it is not 1 to 200 of A-Z, a-z, 0-9 and _, with no digit first", remedy)
+    if _SYSTEMS_OWN.fullmatch(name.upper()):
+        raise InvalidInput("--secret-name", f"{name} has a meaning of its own to the system or to rotator", remedy)
+    return name
 
 
 def _destination(rotator: Rotator, text: Secret, secret_name: str) -> NewDestination:
@@ -181,7 +187,8 @@ def _destination(rotator: Rotator, text: Secret, secret_name: str) -> NewDestina
     kind, target = split_publish(text.reveal())
     publisher = open_publisher(kind, target)
     publisher.check(secret_name)
-    return NewDestination(rotator.ids.row(), kind, publisher.label, target)
+    variable = secret_name if publisher.holds_variables else None
+    return NewDestination(rotator.ids.row(), kind, publisher.label, target, variable)
 
 
 def update(rotator: Rotator, name: str, wanted: RotationUpdate) -> str:

@@ -57,7 +57,8 @@ def advance_here(rotator: Rotator, name: str) -> Advanced:
 
 
 def dry_run(rotator: Rotator, name: str) -> DryRun:
-    """What a rotation would do now. Only reads, here and at the destinations."""
+    """What a rotation would do now. Here it only reads; each destination is tried out, its rights to write included,
+    with what it holds left as it is."""
     snapshot = rotator.store.rotations.get(name)
     rotation, now = snapshot.rotation, snapshot.now
     version = snapshot.in_flight or _next(rotator, snapshot)

@@ -119,7 +119,7 @@ class DyingKey:
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """Exactly what a rotation would do now. Nothing was changed to find out."""
+    """Exactly what a rotation would do now. To find out, destinations were tried; no value there was changed."""
 
     rotation: str
     version: int

@@ -26,6 +26,10 @@ class StoredPublisher(Publisher, Protocol):
     def target(self) -> Secret:
         """The target to store: complete, and independent of the working directory."""
 
+    @property
+    def holds_variables(self) -> bool:
+        """Whether the place holds a key for each secret name; otherwise there is room for one rotation only."""
+
 
 class _Kind(Protocol):
     """What a file of this folder offers."""

@@ -64,6 +64,11 @@ class DotenvPublisher:
         follow = "?symlink=follow" if self._options.symlink == "follow" else ""
         return Secret(f"{self._options.path}{follow}")
 
+    @property
+    def holds_variables(self) -> bool:
+        """A file holds many."""
+        return True
+
     def check(self, secret_name: str) -> None:
         """Raise ``InvalidInput`` unless the file can be read, parsed and replaced; leaves it alone."""
         _refuse_bad_name(secret_name)

@@ -139,6 +139,11 @@ class RedisPublisher:
         """The URL as it was given."""
         return self._target
 
+    @property
+    def holds_variables(self) -> bool:
+        """A key of Redis holds one value."""
+        return False
+
     def check(self, secret_name: str) -> None:  # noqa: ARG002 - the URL names the key
         """Raise unless the key can be read and written and the channel used; writes and announces nothing."""
         with self._client() as client:

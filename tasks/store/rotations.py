@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -23,6 +23,9 @@ from tasks.store.sealed import open_key, target_place
 from tasks.store.tables import ConnectionRow, DestinationRow, EventRow, KeyVersionRow, RotationRow
 from tasks.store.writing import write_change, write_events
 
+_PUBLISHING: Final = 7_035_921_449
+"""Lock: two rotations that take the same place at once would not see each other."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewDestination:
@@ -32,6 +35,8 @@ class NewDestination:
     kind: str
     label: str
     target: Secret
+    variable: str | None = None
+    """The secret name that it takes up there; None when the place has room for one rotation only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +200,9 @@ class Rotations:
     def _insert_destinations(
         self, connection: sa.Connection, rotation: Rotation, destinations: Iterable[NewDestination]
     ) -> None:
+        self._database.exclude_others(connection, _PUBLISHING)
         for destination in destinations:
+            self._refuse_occupied(connection, rotation, destination)
             values = {
                 "id": destination.id,
                 "rotation_id": rotation.id,
@@ -208,6 +215,24 @@ class Rotations:
                 connection.execute(sa.insert(DestinationRow).values(values))
             except sa.exc.IntegrityError:
                 raise Conflict(f"{rotation.name} publishes to {destination.label} already.") from None
+
+    def _refuse_occupied(self, connection: sa.Connection, rotation: Rotation, wanted: NewDestination) -> None:
+        """Two rotations at one place would overwrite each other's key, and retire what the other still publishes."""
+        query = (
+            sa.select(RotationRow.name)
+            .join(DestinationRow, DestinationRow.rotation_id == RotationRow.id)
+            .where(DestinationRow.kind == wanted.kind, DestinationRow.label == wanted.label)
+            .where(RotationRow.id != rotation.id, RotationRow.removed_at.is_(None))
+        )
+        if wanted.variable is not None:
+            query = query.where(RotationRow.secret_name == wanted.variable)
+        owner = connection.execute(query).scalars().first()
+        if owner is not None:
+            held = f"{wanted.variable} of {wanted.label}" if wanted.variable else wanted.label
+            raise Conflict(
+                f"The rotation {owner} publishes to {held} already.",
+                "Publish elsewhere, or remove it there with `rotator rotation update --unpublish`.",
+            )
 
     def _remove_destination(self, connection: sa.Connection, rotation: Rotation, label: str) -> None:
         statement = sa.delete(DestinationRow).where(

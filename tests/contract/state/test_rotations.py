@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
 from config.secret import Secret
@@ -87,6 +88,16 @@ WRONG: dict[str, tuple[str, dict[str, Any]]] = {
     "expiry within the overlap": ("--expires-after", {"expires_after": "31d"}),
     "no secret name": ("--secret-name", {"secret_name": " "}),
     "unprintable secret name": ("--secret-name", {"secret_name": "A\nB"}),
+    "long secret name": ("--secret-name", {"secret_name": "A" * 201}),
+    "secret name that is no variable": ("--secret-name", {"secret_name": "A=B"}),
+    "secret name that begins with a digit": ("--secret-name", {"secret_name": "1A"}),
+    **{
+        f"secret name {name}": ("--secret-name", {"secret_name": name})
+        for name in (
+            *("PATH", "Path", "HOME", "SHELL", "IFS", "ENV", "BASH_ENV", "LD_PRELOAD", "DYLD_INSERT_LIBRARIES"),
+            *("PYTHONPATH", "PYTHONSTARTUP", "ROTATOR_MASTER_KEY"),
+        )
+    },
     "publish without a kind": ("--publish", {"publish": (Secret("app.env"),)}),
     "unknown kind": ("--publish", {"publish": (Secret("pigeon:coop"),)}),
     "redis without a key": ("--publish", {"publish": (Secret("redis:redis://localhost"),)}),
@@ -140,6 +151,44 @@ def test_one_destination_twice_is_refused_whole(ready: Operations, rows: Rows, f
     with pytest.raises(Conflict, match="already"):
         ready.create_rotation(order(initial=True, publish=(Secret(f"dotenv:{file}"),) * 2))
     assert rows.all() == before
+
+
+def test_two_rotations_do_not_share_a_variable_of_a_file(live: Operations, rows: Rows, file: Path) -> None:
+    target = (Secret(f"dotenv:{file}"),)
+    live.create_rotation(order("third"))
+    before = rows.all()
+    with pytest.raises(Conflict, match=f"The rotation web publishes to OPENROUTER_API_KEY of dotenv:{file} already"):
+        live.create_rotation(order("other", publish=target))
+    with pytest.raises(Conflict, match="The rotation web publishes"):
+        live.update_rotation("third", RotationUpdate(add_publish=target))
+    assert rows.all() == before
+    live.create_rotation(order("other", publish=target, secret_name="OTHER_KEY"))
+
+
+def test_two_rotations_do_not_share_a_key_of_redis_whatever_their_variables(
+    ready: Operations, redis_url: str, canary: str
+) -> None:
+    target = (Secret(f"redis:{redis_url}#rotator-test-{canary}"),)
+    ready.create_rotation(order(publish=target))
+    with pytest.raises(Conflict, match="The rotation web publishes to redis:"):
+        ready.create_rotation(order("other", publish=target, secret_name="OTHER_KEY"))
+
+
+def test_of_two_rotations_that_take_one_place_at_once_one_gets_it(ready: Operations, file: Path) -> None:
+    def create(n: int) -> bool:
+        try:
+            ready.create_rotation(order(f"r{n}", publish=(Secret(f"dotenv:{file}"),)))
+        except Conflict:
+            return False
+        return True
+
+    assert sorted(at_once(4, create)) == [False, False, False, True]
+
+
+def test_a_removed_rotation_leaves_its_place_to_another(live: Operations, file: Path) -> None:
+    live.delete_rotation("web", Removal.KEEP_KEYS)
+    live.advance_here("web")
+    live.create_rotation(order("other", publish=(Secret(f"dotenv:{file}"),)))
 
 
 def test_a_name_is_taken_once(ready: Operations, rows: Rows) -> None:
@@ -205,6 +254,17 @@ def test_an_adopted_key_hands_down_what_is_not_given(ready: Operations, openrout
     assert (made.active_version, made.active_hash) == (1, key_hash)
     given = ready.create_rotation(order("other", adopt_hash=openrouter.account.mint("x", limit=7.0)[1], limit_usd=9.0))
     assert (given.parameters.key_name, given.parameters.limit_usd) == ("other", 9.0)
+
+
+def test_an_adopted_key_hands_down_its_reset_beside_another_limit(
+    ready: Operations, openrouter: EmulatorServer, management_key: Secret
+) -> None:
+    _, key_hash = openrouter.account.mint("by hand", limit=7.0)
+    asking = {"Authorization": f"Bearer {management_key.reveal()}"}
+    url = f"{openrouter.base_url}/keys/{key_hash}"
+    httpx.patch(url, json={"limit_reset": "daily"}, headers=asking).raise_for_status()
+    made = ready.create_rotation(order(adopt_hash=key_hash, limit_usd=9.0))
+    assert (made.parameters.limit_usd, made.parameters.limit_reset) == (9.0, LimitReset.DAILY)
 
 
 def test_a_key_is_adopted_once(ready: Operations, openrouter: EmulatorServer, rows: Rows) -> None:
