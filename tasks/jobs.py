@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from celery import current_app
+from celery.exceptions import SoftTimeLimitExceeded
 from kombu.exceptions import OperationalError
 
 from config.logging import bound, get_logger
@@ -44,7 +45,7 @@ def rotator() -> Rotator:
         if _open is None:
             from tasks.wiring import open_rotator  # noqa: PLC0415 - brings SQLAlchemy and httpx; senders need neither
 
-            _open = open_rotator(settings())
+            _open = open_rotator(settings(), stop_on=(SoftTimeLimitExceeded,))
         return _open
 
 

@@ -31,7 +31,9 @@ log = get_logger(__name__)
 class Rotator:
     """What one process needs, opened after a fork and closed at its end."""
 
-    def __init__(self, settings: Settings, store: SqlStore, *, actor: str) -> None:
+    def __init__(
+        self, settings: Settings, store: SqlStore, *, actor: str, stop_on: tuple[type[Exception], ...] = ()
+    ) -> None:
         self.settings = settings
         self.store = store
         self._providers: dict[str, ClosableProvider] = {}
@@ -49,6 +51,7 @@ class Rotator:
                 ids=self.ids,
                 actor=actor,
                 log=log.info,
+                stop_on=stop_on,
             )
         )
 
@@ -80,13 +83,13 @@ class Rotator:
         self.store.close()
 
 
-def open_rotator(settings: Settings, *, actor: str | None = None) -> Rotator:
+def open_rotator(settings: Settings, *, actor: str | None = None, stop_on: tuple[type[Exception], ...] = ()) -> Rotator:
     """Open everything; nothing is contacted yet, so call ``check`` before work.
 
-    ``actor`` is who the events of this process name. Raises ``InvalidInput`` or ``SettingsError`` for a setting
-    that cannot be used.
+    ``actor`` is who the events of this process name; exceptions of ``stop_on`` end an advance at once. Raises
+    ``InvalidInput`` or ``SettingsError`` for a setting that cannot be used.
     """
-    return Rotator(settings, open_store(settings), actor=actor or _this_process())
+    return Rotator(settings, open_store(settings), actor=actor or _this_process(), stop_on=stop_on)
 
 
 def policy_of(settings: Settings) -> Policy:

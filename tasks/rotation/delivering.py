@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tasks.rotation.errors import Broken, LeaseLost, OutcomeUnknown, RotatorError, TryAgain
+from tasks.rotation.errors import Broken, LeaseLost, OutcomeUnknown, Overtaken, RotatorError, TryAgain
 from tasks.rotation.machine import together, told, transition
-from tasks.rotation.model import Attempt, Delivery, Destination, Holding, KeyVersion, VersionState
+from tasks.rotation.model import OUTGOING, Attempt, Delivery, Destination, Holding, KeyVersion, VersionState
 from tasks.rotation.ports import Change, Publication
 from tasks.rotation.turn import PUBLISHING_LASTS, Turn
 
@@ -40,7 +40,7 @@ def _deliver_one(turn: Turn, version: KeyVersion, destination: Destination) -> R
             Publication(rotation.id, rotation.name, rotation.secret_name, version.number, turn.lease.fence, value)
         )
         holding = publisher.read_back(rotation.secret_name, value)
-    except LeaseLost:
+    except (LeaseLost, Overtaken):
         raise
     except RotatorError as error:
         return error
@@ -58,26 +58,30 @@ def _delivery(turn: Turn, version: KeyVersion, destination: Destination, error: 
 
 
 def _activation(turn: Turn, version: KeyVersion) -> Change:
-    """``version`` takes over, and its predecessor's overlap begins."""
-    changes = []
-    if turn.snapshot.active is not None:
-        why = f"replaced by version {version.number}"
-        retire_at = turn.now + turn.rotation.overlap
-        changes.append(
-            transition(
-                turn.snapshot.active,
-                VersionState.RETIRING,
-                at=turn.now,
-                actor=turn.actor,
-                why=why,
-                retire_at=retire_at,
-            )
-        )
-    changes.append(
-        transition(version, VersionState.ACTIVE, at=turn.now, actor=turn.actor, why=str(version.reason), reviving=False)
+    """``version`` takes over, and its predecessor's overlap begins; an emergency leaves older keys none."""
+    changes = [_succeeded(turn, turn.snapshot.active, version)] if turn.snapshot.active else []
+    if version.emergency:
+        older = [v for v in turn.snapshot.versions if v.state in OUTGOING]
+        changes += [Change(versions=((v, replace(v, doomed=True, attempt=Attempt())),)) for v in older]
+    why = str(version.reason)
+    active = transition(version, VersionState.ACTIVE, at=turn.now, actor=turn.actor, why=why, reviving=False)
+    success = Change(
+        rotation=(turn.rotation, replace(turn.rotation, last_rotated_at=turn.now)),
+        seen_revision=turn.snapshot.revision,
     )
-    changes.append(Change(rotation=(turn.rotation, replace(turn.rotation, last_rotated_at=turn.now))))
-    return together(*changes)
+    return together(*changes, active, success)
+
+
+def _succeeded(turn: Turn, old: KeyVersion, new: KeyVersion) -> Change:
+    return transition(
+        old,
+        VersionState.RETIRING,
+        at=turn.now,
+        actor=turn.actor,
+        why=f"replaced by version {new.number}",
+        retire_at=turn.now if new.emergency else turn.now + turn.rotation.overlap,
+        doomed=new.emergency,
+    )
 
 
 def all_hold_the_active_key(turn: Turn) -> bool:

@@ -76,6 +76,8 @@ def _perform(turn: Turn, step: decide.Work) -> None:
         _dispatch(turn, step)
     except (LeaseLost, Overtaken):
         raise
+    except turn.world.stop_on:
+        raise
     except RotatorError as error:
         _failed(turn, step, error)
     except Exception as error:  # noqa: BLE001  # a bug in one step must cost its rotation a retry, not the worker

@@ -87,6 +87,7 @@ def together(*changes: Change) -> Change:
         keys=keys,
         deliveries=tuple(d for c in changes for d in c.deliveries),
         rotation=next((c.rotation for c in changes if c.rotation is not None), None),
+        seen_revision=next((c.seen_revision for c in changes if c.seen_revision is not None), None),
         answers=next((c.answers for c in changes if c.answers is not None), None),
         pause_connection_until=next((c.pause_connection_until for c in changes if c.pause_connection_until), None),
     )

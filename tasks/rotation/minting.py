@@ -72,6 +72,7 @@ def mint(turn: Turn, version: KeyVersion) -> None:
         actor=turn.actor,
         marker=marker,
         attempt=version.attempt,
+        asked=turn.rotation.parameters,
         expires_at=None if life is None else (turn.now + life).replace(microsecond=0),
     )
     turn.commit(intention)
@@ -113,6 +114,7 @@ def _refused(turn: Turn, creating: KeyVersion, error: RotatorError) -> Change:
         actor=turn.actor,
         attempt=failed.versions[0][1].attempt,
         marker=None,
+        asked=None,
         expires_at=None,
     )
     return replace(back, events=failed.events, pause_connection_until=failed.pause_connection_until)
@@ -126,7 +128,8 @@ def abandon(turn: Turn, version: KeyVersion, why: str, error: RotatorError | Non
 def _given_up(turn: Turn, version: KeyVersion, why: str, error: RotatorError) -> Change:
     """A planned version never asked for a key, so it is over at once. One that was being created may yet turn
     out to have a key, so it is looked for until a request in flight can no longer land. The replacement inherits
-    the attempts, so that a provider that never confirms is not asked without end."""
+    the attempts, so that a provider that never confirms is not asked without end; and whether it is an emergency,
+    which an operator may have made it a moment ago: then this is decided anew."""
     path = (_S.ABANDONED, _S.DELETED) if version.state is _S.PLANNED else (_S.ABANDONED,)
     settles_at = turn.now + turn.world.policy.settle if version.state is _S.CREATING else None
     given_up = transition(version, *path, at=turn.now, actor=turn.actor, why=why, settles_at=settles_at, reviving=False)
@@ -142,7 +145,7 @@ def _given_up(turn: Turn, version: KeyVersion, why: str, error: RotatorError) ->
         emergency=version.emergency,
         attempt=attempt,
     )
-    return together(given_up, replacement)
+    return together(given_up, replacement, Change(seen_revision=turn.snapshot.revision))
 
 
 def look(turn: Turn, version: KeyVersion) -> None:

@@ -119,6 +119,10 @@ class KeyVersion:
     key_hash: str | None = None
     has_key: bool = False
     emergency: bool = False
+    doomed: bool = False
+    """An emergency condemned it: deleted as soon as may be, whatever comes after, and never brought back."""
+    asked: KeyParameters | None = None
+    """What its key was asked to be, which the rotation's parameters may no longer say."""
     reviving: bool = False
     """An operator's undo is bringing this once active version back."""
     attempt: Attempt = field(default_factory=Attempt)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tasks.rotation.errors import Broken, OperatorNeeded, RotatorError, TryAgain
-from tasks.rotation.model import Attempt, KeyVersion, Removal, Rotation, Snapshot, VersionState
+from tasks.rotation.model import OUTGOING, Attempt, KeyVersion, Removal, Rotation, Snapshot, VersionState
 from tasks.rotation.schedule import next_run
 
 # --- steps -----------------------------------------------------------------------------------------------------
@@ -123,12 +123,21 @@ _Agenda = Iterator[tuple[datetime, Work]]
 
 def _work(snapshot: Snapshot, policy: Policy) -> _Agenda:
     """Every piece of work with its moment, the most urgent kind first."""
+    yield from _execute(snapshot)
     yield from _clean_up(snapshot, policy)
     yield from _carry_forward(snapshot)
     yield from _deliver_again(snapshot)
     yield from _start(snapshot)
     yield from _retire(snapshot)
     yield from _remove(snapshot)
+
+
+def _execute(snapshot: Snapshot) -> _Agenda:
+    """Keys that an emergency condemned, before anything else; their successor was in service when it did."""
+    if snapshot.rotation.removal is None:
+        for version in _in_state(snapshot, *OUTGOING):
+            if version.doomed:
+                yield _due(snapshot, version), Delete(version)
 
 
 def _clean_up(snapshot: Snapshot, policy: Policy) -> _Agenda:
@@ -182,20 +191,18 @@ def _start(snapshot: Snapshot) -> _Agenda:
 
 
 def _retire(snapshot: Snapshot) -> _Agenda:
-    """Replaced versions: disable after the overlap, delete after the cooling; both at once in an emergency.
+    """Replaced versions: disable after the overlap, delete after the cooling.
 
-    But for an emergency, none dies while a delivery is under way: until that is through, no destination can be
-    expected to hold the active key.
+    None dies while a delivery is under way: until that is through, no destination can be expected to hold the
+    active key.
     """
     active = snapshot.active
     if active is None or snapshot.rotation.removal is not None:
         return
     for version in _in_state(snapshot, VersionState.RETIRING, VersionState.DISABLED):
-        if active.emergency:
-            yield _due(snapshot, version), Delete(version)
-        elif snapshot.undelivered(active) or _in_state(snapshot, VersionState.PROVEN):
+        if version.doomed or snapshot.undelivered(active) or _in_state(snapshot, VersionState.PROVEN):
             continue
-        elif version.state is VersionState.RETIRING:
+        if version.state is VersionState.RETIRING:
             yield _due(snapshot, version, version.retire_at), Disable(version)
         else:
             yield _due(snapshot, version, version.delete_at), Delete(version)

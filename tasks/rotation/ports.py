@@ -190,6 +190,8 @@ class Change:
     deliveries: tuple[Delivery, ...] = ()
     rotation: tuple[Rotation, Rotation] | None = None
     pause_connection_until: datetime | None = None
+    seen_revision: int | None = None
+    """When given, an operator's change since this revision refuses the commit with ``Overtaken``."""
     answers: int | None = None
     """The version that answers the request which this change was decided for."""
 
@@ -223,7 +225,7 @@ class Store(Protocol):
         """A version's key."""
 
     def target(self, destination_id: str) -> Secret:
-        """Where a destination is; it may contain credentials."""
+        """Where a destination is; it may contain credentials. ``Overtaken`` when it was removed meanwhile."""
 
 
 # --- the operator's side ---------------------------------------------------------------------------------------

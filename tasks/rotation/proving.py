@@ -27,13 +27,30 @@ def prove(turn: Turn, version: KeyVersion) -> None:
     facts = turn.provider.describe_caller(turn.world.store.key(version.id))
     if facts is None and version.attempt.count + 1 < turn.world.policy.proof_attempts:
         raise TryAgain("the new key is not accepted yet; the previous one stays in service.")
-    wrong = objections(facts, turn.rotation.parameters, version)
+    wrong = objections(facts, version.asked or turn.rotation.parameters, version)
+    if wrong and version.reviving:
+        _give_undo_up(turn, version, wrong)
+        return
     if wrong:
         abandon(turn, version, wrong, Broken(wrong, "The previous key stays in service."))
         return
     bound = _carried(turn, version)
     proven = transition(version, VersionState.PROVEN, at=turn.now, actor=turn.actor)
     turn.commit(replace(proven, events=(*bound, *proven.events)))
+
+
+def _give_undo_up(turn: Turn, version: KeyVersion, wrong: str) -> None:
+    """A key that cannot come back goes where it came from, with an overlap as if it had just been replaced."""
+    back = transition(
+        version,
+        VersionState.RETIRING,
+        at=turn.now,
+        actor=turn.actor,
+        why=f"the undo failed: {wrong}",
+        reviving=False,
+        retire_at=turn.now + turn.rotation.overlap,
+    )
+    turn.commit(back)
 
 
 def _carried(turn: Turn, version: KeyVersion) -> tuple[Event, ...]:

@@ -137,10 +137,10 @@ def _undo(snapshot: Snapshot, *, actor: str) -> tuple[int, bool, Change]:
     current = snapshot.in_flight
     if current is not None and current.reviving:
         return current.number, True, Change()
-    if current is not None and current.state is not VersionState.PLANNED:
+    if current is not None and (current.emergency or current.state is not VersionState.PLANNED):
+        what = "an emergency" if current.emergency else "on its way to active"
         raise Conflict(
-            f"Version {current.number} of {rotation.name} is {current.state}: on its way to active.",
-            "Let it finish, then undo it.",
+            f"Version {current.number} of {rotation.name} is {current.state}: {what}.", "Let it finish, then undo it."
         )
     previous = _previous(snapshot)
     why = "an operator brings it back"
@@ -174,11 +174,11 @@ def _undo(snapshot: Snapshot, *, actor: str) -> tuple[int, bool, Change]:
 
 def _previous(snapshot: Snapshot) -> KeyVersion:
     """The version that was last in service before the active one and can come back."""
-    candidates = [v for v in snapshot.versions if v.state in OUTGOING and v.has_key]
+    candidates = [v for v in snapshot.versions if v.state in OUTGOING and v.has_key and not v.doomed]
     if not candidates:
         raise Conflict(
-            f"{snapshot.rotation.name} has no previous key to bring back: there is none, it is deleted, or it was "
-            "adopted, so that its text is not known.",
+            f"{snapshot.rotation.name} has no previous key to bring back: there is none, it is deleted, an emergency "
+            "condemned it, or it was adopted, so that its text is not known.",
             "Use `rotator rotate` for a new key.",
         )
     return max(candidates, key=lambda v: (v.active_at or snapshot.rotation.created_at, v.number))

@@ -54,8 +54,7 @@ def delete(turn: Turn, version: KeyVersion) -> None:
     """Delete a key for good. The destinations are read once more, unless the key was never in service or an
     operator said, by an emergency or by deleting the rotation, that it must go whatever they hold. Then what is
     bound to it does not delay its end either."""
-    active = turn.snapshot.active
-    said_so = turn.rotation.removal is not None or (active is not None and active.emergency)
+    said_so = turn.rotation.removal is not None or version.doomed
     told_of: tuple[Event, ...] = ()
     if said_so:
         told_of = _if_possible(turn, version, "binding_not_dropped", lambda: drop_bindings(turn, version))

@@ -51,6 +51,8 @@ class World:
     ids: Ids
     actor: str
     log: Log
+    stop_on: tuple[type[Exception], ...] = ()
+    """What ends an advance at once and is no step's failure: the process was told to stop."""
 
 
 @dataclass(frozen=True, slots=True)

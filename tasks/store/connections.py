@@ -114,6 +114,7 @@ class Connections:
             now = self._database.moment(connection)
             values: dict[str, Any] = {"description": description, "updated_at": now}
             if key is not None and result is not None:
+                wake_connection(connection, self._database, stored.id)
                 values |= self._replaced(stored, key, result, now)
             guard = (
                 ConnectionRow.id == stored.id,
@@ -124,8 +125,6 @@ class Connections:
                 raise Conflict(f"{stored.name} was changed by someone else meanwhile.", "Look at it and try again.")
             changed = "key replaced" if key is not None else "description changed"
             write_events(connection, (_event("connection_updated", stored.id, stored.name, now, actor, why=changed),))
-            if key is not None:
-                wake_connection(connection, self._database, stored.id)
 
     def _replaced(self, stored: StoredConnection, key: Secret, result: CheckResult, now: datetime) -> dict[str, Any]:
         revision = stored.key_revision + 1

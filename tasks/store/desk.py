@@ -91,19 +91,20 @@ class SqlDesk:
 
     def record_check(self, connection_id: str, result: CheckResult, *, actor: str) -> None:
         """See ``ports.Desk``."""
+        chosen = ConnectionRow.id == connection_id
         with self._database.write() as connection:
             now = self._database.moment(connection)
-            alive = (ConnectionRow.id == connection_id, ConnectionRow.deleted_at.is_(None))
-            query = sa.select(ConnectionRow.health).where(*alive).with_for_update()
-            before = connection.execute(query).scalar_one_or_none()
+            before = connection.execute(sa.select(ConnectionRow.health).where(chosen)).scalar_one_or_none()
             if before is None:
                 raise NotFound("The connection was deleted meanwhile.")
+            if result.health is ConnectionHealth.VALID and before != ConnectionHealth.VALID:
+                wake_connection(connection, self._database, connection_id)
             found = {
                 "health": str(result.health),
                 "health_message": f"{result.message} {result.remedy}".strip(),
                 "checked_at": now,
             }
-            connection.execute(sa.update(ConnectionRow).where(ConnectionRow.id == connection_id).values(found))
+            connection.execute(sa.update(ConnectionRow).where(chosen).values(found))
             event = Event(
                 at=now,
                 name="connection_checked",
@@ -113,8 +114,6 @@ class SqlDesk:
                 detail=(("health", str(result.health)), ("before", before)),
             )
             write_events(connection, (event,))
-            if result.health is ConnectionHealth.VALID and before != ConnectionHealth.VALID:
-                wake_connection(connection, self._database, connection_id)
 
     def record_look(self, connection_id: str, *, binds_keys: bool) -> None:
         """See ``ports.Desk``."""
@@ -178,19 +177,26 @@ def apply(connection: sa.Connection, cipher: Cipher, snapshot: Snapshot, change:
 
 
 def wake_connection(connection: sa.Connection, database: Database, connection_id: str) -> None:
-    """Let every rotation of the connection try again now, whatever it was waiting for after a failure."""
-    its_rotations = sa.select(RotationRow.id).where(
-        RotationRow.connection_id == connection_id, RotationRow.removed_at.is_(None)
+    """Let every rotation of the connection try again now, whatever it was waiting for after a failure.
+
+    Rotations are locked first, by id, then versions, then the connection: the order in which the engine does, so
+    that they wait for each other and never deadlock.
+    """
+    its_own = (RotationRow.connection_id == connection_id, RotationRow.removed_at.is_(None))
+    ids = list(
+        connection.execute(
+            sa.select(RotationRow.id).where(*its_own).order_by(RotationRow.id).with_for_update()
+        ).scalars()
     )
-    failed = (KeyVersionRow.rotation_id.in_(its_rotations), KeyVersionRow.next_attempt_at.is_not(None))
-    connection.execute(sa.update(KeyVersionRow).where(*failed).values(next_attempt_at=None))
-    connection.execute(sa.update(ConnectionRow).where(ConnectionRow.id == connection_id).values(paused_until=None))
     connection.execute(
         sa.update(RotationRow)
-        .where(RotationRow.id.in_(its_rotations))
+        .where(RotationRow.id.in_(ids))
         .values(
             revision=RotationRow.revision + 1,
             wake_at=sa.type_coerce(database.now, Moment),
             dispatched_until=None,
         )
     )
+    failed = (KeyVersionRow.rotation_id.in_(ids), KeyVersionRow.next_attempt_at.is_not(None))
+    connection.execute(sa.update(KeyVersionRow).where(*failed).values(next_attempt_at=None))
+    connection.execute(sa.update(ConnectionRow).where(ConnectionRow.id == connection_id).values(paused_until=None))

@@ -31,6 +31,7 @@ class Dispatch:
         due = (
             sa.select(RotationRow.id)
             .where(
+                RotationRow.removed_at.is_(None),
                 _millis(RotationRow.wake_at) <= now,
                 _is_over(RotationRow.lease_until, now, at_most_ms=NO_LEASE_LASTS_MS),
                 _is_over(RotationRow.dispatched_until, now, at_most_ms=_TOLD_FOR_MS),

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from config.secret import Secret
-from tasks.rotation.errors import LeaseLost
+from tasks.rotation.errors import LeaseLost, NotFound, Overtaken
 from tasks.rotation.model import Delivery, Destination, Snapshot, VersionState
 from tasks.rotation.ports import Change, Lease
 from tasks.store import sealed
@@ -124,6 +124,7 @@ class LeasedStore:
             values = difference(rotation_values(before), rotation_values(after))
         with self._database.write() as connection:
             ends_at_s = self._renew(connection, lease, values)
+            _refuse_if_overtaken(connection, lease, change)
             write_change(connection, self._cipher, change)
             pause_connection(connection, lease.rotation_id, change)
         lease.ends_at_s = ends_at_s
@@ -146,8 +147,20 @@ class LeasedStore:
 
     def target(self, destination_id: str) -> Secret:
         """See ``ports.Store``."""
-        with self._database.read() as connection:
-            return sealed.open_target(connection, self._cipher, destination_id)
+        try:
+            with self._database.read() as connection:
+                return sealed.open_target(connection, self._cipher, destination_id)
+        except NotFound:
+            raise Overtaken("a destination was removed meanwhile") from None
+
+
+def _refuse_if_overtaken(connection: sa.Connection, lease: Lease, change: Change) -> None:
+    """On the row that this transaction has locked: whether an operator changed something since the snapshot."""
+    if change.seen_revision is None:
+        return
+    query = sa.select(RotationRow.revision).where(RotationRow.id == lease.rotation_id)
+    if connection.execute(query).scalar_one() != change.seen_revision:
+        raise Overtaken("an operator changed the rotation meanwhile")
 
 
 def load_snapshot(connection: sa.Connection, database: Database, rotation_id: str) -> Snapshot:

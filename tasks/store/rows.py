@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from datetime import time
 from typing import Any, Final
@@ -37,7 +38,7 @@ _SAME_IN_ROTATION: Final = (
     "remedy",
 )
 _SAME_IN_VERSION: Final = tuple(
-    f.name for f in fields(KeyVersion) if f.name not in {"state", "reason", "attempt", "has_key"}
+    f.name for f in fields(KeyVersion) if f.name not in {"state", "reason", "attempt", "has_key", "asked"}
 )
 
 
@@ -45,18 +46,33 @@ def rotation_of(row: sa.Row[Any]) -> Rotation:
     """The rotation that a row of ``rotations`` holds."""
     facts = row._mapping
     return Rotation(
-        parameters=KeyParameters(
-            key_name=facts["key_name"],
-            limit_usd=facts["limit_usd"],
-            limit_reset=LimitReset(facts["limit_reset"]) if facts["limit_reset"] else None,
-            include_byok_in_limit=facts["include_byok_in_limit"],
-            workspace_id=facts["workspace_id"],
-            expires_after=facts["expires_after"],
-        ),
+        parameters=_parameters_of(dict(facts)),
         schedule=_schedule_of(row),
         removal=Removal(facts["removal"]) if facts["removal"] else None,
         **{name: facts[name] for name in _SAME_IN_ROTATION},
     )
+
+
+def _parameters_of(facts: Mapping[str, Any]) -> KeyParameters:
+    return KeyParameters(
+        key_name=facts["key_name"],
+        limit_usd=facts["limit_usd"],
+        limit_reset=LimitReset(facts["limit_reset"]) if facts["limit_reset"] else None,
+        include_byok_in_limit=facts["include_byok_in_limit"],
+        workspace_id=facts["workspace_id"],
+        expires_after=facts.get("expires_after"),
+    )
+
+
+def _asked_values(asked: KeyParameters) -> dict[str, Any]:
+    """As JSON; how long the key shall live is on the version itself, as the moment when it ends."""
+    return {
+        "key_name": asked.key_name,
+        "limit_usd": asked.limit_usd,
+        "limit_reset": asked.limit_reset and str(asked.limit_reset),
+        "include_byok_in_limit": asked.include_byok_in_limit,
+        "workspace_id": asked.workspace_id,
+    }
 
 
 def _schedule_of(row: sa.Row[Any]) -> Schedule:
@@ -97,6 +113,7 @@ def version_of(row: sa.Row[Any]) -> KeyVersion:
         state=VersionState(facts["state"]),
         reason=Reason(facts["reason"]),
         has_key=bool(facts["has_key"]),
+        asked=None if facts["asked"] is None else _parameters_of(facts["asked"]),
         attempt=Attempt(
             facts["attempts"], facts["next_attempt_at"], facts["error_family"], facts["error"], facts["remedy"]
         ),
@@ -110,6 +127,7 @@ def version_values(version: KeyVersion) -> dict[str, Any]:
     return {name: getattr(version, name) for name in _SAME_IN_VERSION} | {
         "state": str(version.state),
         "reason": str(version.reason),
+        "asked": None if version.asked is None else _asked_values(version.asked),
         "attempts": attempt.count,
         "next_attempt_at": attempt.next_at,
         "error_family": attempt.family,

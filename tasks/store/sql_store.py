@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -11,8 +12,8 @@ import sqlalchemy as sa
 from config.logging import get_logger
 from config.master_key import MasterKeySource, generate_master_key, master_key_source
 from config.secret import Secret
-from config.settings import Settings
-from tasks.rotation.errors import OperatorNeeded
+from config.settings import Settings, SettingsError
+from tasks.rotation.errors import CannotDecrypt, OperatorNeeded
 from tasks.store import schema, sealed
 from tasks.store.cipher import Cipher
 from tasks.store.columns import database_now
@@ -34,12 +35,20 @@ class SqlStore:
     def __init__(self, database: Database, master_key: MasterKeySource, *, lease: timedelta) -> None:
         self._database = database
         self._master_key = master_key
-        self.cipher = Cipher(master_key.keys, source=master_key.name)
+        self.cipher = Cipher(self._ring, source=master_key.name)
         self.leased = LeasedStore(database, self.cipher, lease=lease)
         self.desk = SqlDesk(database, self.cipher)
         self.connections = Connections(database, self.cipher)
         self.rotations = Rotations(database, self.cipher)
         self.dispatch = Dispatch(database)
+
+    def _ring(self) -> tuple[bytes, ...]:
+        """The master keys; a file that cannot be read any more is a ciphertext that cannot be opened."""
+        try:
+            return self._master_key.keys()
+        except SettingsError as error:
+            remedy = "Put the file back; what waits for it is tried again."
+            raise CannotDecrypt(f"The master key cannot be read: {error}.", remedy) from None
 
     def schema(self) -> str | None:
         """The schema version that the database has; None when it is empty."""
@@ -78,9 +87,10 @@ class SqlStore:
         """Encrypt everything with a new master key; the number of ciphertexts changed.
 
         May run while workers do, beside another call, and be interrupted at any moment: the next call goes on where
-        it stopped. A key in a file that we may write gets its successor here, and the older ones stay in the ring to
-        open backups and what was written meanwhile. A key in a variable, or in a file that we may only read, must
-        have got its successor, in first place, from whoever sets it; else ``OperatorNeeded`` says so.
+        it stopped. The key in the data folder gets its successor here, and the older ones stay in the ring to open
+        backups and what was written meanwhile. A key in a variable or a file of the operator's may be on other machines
+        too, which would be locked out: it must have got its successor, in first place, from whoever sets it; else
+        ``OperatorNeeded`` tells the steps.
         """
         with self._database.write() as connection:
             self._database.exclude_others(connection, _RESEALING)
@@ -91,17 +101,15 @@ class SqlStore:
     def _add_master_key(self) -> None:
         """Put a new key in front of the ring, where that is ours to do."""
         source, ring = self._master_key, self._master_key.keys()
-        if source.path is not None:
-            try:
+        if source.ours:
+            with suppress(OSError):
                 return source.replace((generate_master_key(), *map(_as_text, ring)))
-            except OSError:
-                pass
-        if len(ring) > 1:
-            return None  # it got its successor before, and the work is done
         raise OperatorNeeded(
-            f"Everything is encrypted with the only key of {source.name}, which is not ours to change.",
-            "Put a new key (`rotator master-key generate`) in front of it, separated by a comma, restart the workers, "
-            "and run this again.",
+            f"Everything is encrypted with the first key of {source.name}, which is not ours to change: other machines "
+            "may have a copy.",
+            "Make a new key (`rotator master-key generate`) and put it in second place on every machine; when all "
+            "have it, put it in first place on every machine; then run this again. Restart what reads it from a "
+            "variable after each step.",
         )
 
     def close(self) -> None:

@@ -160,6 +160,9 @@ class KeyVersionRow(Base):
     key_hash: Mapped[str | None]
     key_sealed: Mapped[bytes | None]
     emergency: Mapped[bool]
+    doomed: Mapped[bool]
+    asked: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    """The key parameters that it was asked with."""
     reviving: Mapped[bool]
     attempts: Mapped[int]
     next_attempt_at: Mapped[datetime | None]

@@ -65,12 +65,15 @@ def _store_key(connection: sa.Connection, cipher: Cipher, version_id: str, key: 
 
 
 def _store_delivery(connection: sa.Connection, delivery: Delivery) -> None:
-    upsert(
-        connection,
-        DeliveryRow,
-        {"version_id": delivery.version_id, "destination_id": delivery.destination_id},
-        {"delivered_at": delivery.delivered_at, "error": delivery.error},
-    )
+    try:
+        upsert(
+            connection,
+            DeliveryRow,
+            {"version_id": delivery.version_id, "destination_id": delivery.destination_id},
+            {"delivered_at": delivery.delivered_at, "error": delivery.error},
+        )
+    except sa.exc.IntegrityError:
+        raise Overtaken("a destination was removed meanwhile") from None
 
 
 def upsert(

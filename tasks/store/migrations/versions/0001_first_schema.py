@@ -136,6 +136,8 @@ def upgrade() -> None:
         sa.Column("key_hash", sa.Text(), nullable=True),
         sa.Column("key_sealed", sa.LargeBinary(), nullable=True),
         sa.Column("emergency", sa.Boolean(), nullable=False),
+        sa.Column("doomed", sa.Boolean(), nullable=False),
+        sa.Column("asked", sa.JSON(), nullable=True),
         sa.Column("reviving", sa.Boolean(), nullable=False),
         sa.Column("attempts", sa.BigInteger(), nullable=False),
         sa.Column("next_attempt_at", sa.BigInteger(), nullable=True),
