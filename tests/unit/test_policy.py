@@ -135,12 +135,12 @@ def test_a_replaced_key_is_disabled_after_its_overlap_and_deleted_after_its_cool
 
 
 @pytest.mark.parametrize("state", [_S.RETIRING, _S.DISABLED])
-def test_an_emergency_waits_for_nothing(state: VersionState) -> None:
-    version = _version(state, retire_at=LATER, delete_at=LATER)
-    active = replace(ACTIVE, emergency=True)
-    assert next_step(_snapshot(version, active, deliveries=()), POLICY) == Deliver(active)
-    failed = replace(active, attempt=Attempt(1, LATER))
-    assert next_step(_snapshot(version, failed, deliveries=()), POLICY) == Delete(version)
+def test_what_an_emergency_condemned_waits_for_nothing(state: VersionState) -> None:
+    version = _version(state, retire_at=LATER, delete_at=LATER, doomed=True)
+    undelivered = _snapshot(version, ACTIVE, deliveries=())
+    assert next_step(undelivered, POLICY) == Delete(version)
+    failed = replace(version, attempt=Attempt(1, LATER))
+    assert next_step(_snapshot(failed, ACTIVE, deliveries=()), POLICY) == Deliver(ACTIVE)
 
 
 def test_nothing_retires_without_a_successor() -> None:
