@@ -7,11 +7,13 @@ secret also from the file that ``ROTATOR_NAME_FILE`` names.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
@@ -19,6 +21,9 @@ from config.secret import Secret
 
 PREFIX: Final = "ROTATOR_"
 _SECRETS: Final = frozenset({"database_url", "broker_url", "master_key", "flower_basic_auth"})
+_DATABASE_NUMBER: Final = re.compile(r"(/[0-9]{0,5})?")
+_TLS_FILES: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+_TLS_CHECKED: Final = ("ssl_cert_reqs", "CERT_REQUIRED")
 
 
 class SettingsError(Exception):
@@ -248,6 +253,11 @@ def _contradictions(made: Settings) -> list[str]:
         faults.append("ROTATOR_DATABASE_URL: use sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME")
     if _scheme(made.broker()) not in {"redis", "rediss", "redis+socket"}:
         faults.append("ROTATOR_BROKER_URL: use redis://, rediss:// or redis+socket://")
+    elif made.broker_url is not None and not _is_broker_url(made.broker_url):
+        faults.append(
+            "ROTATOR_BROKER_URL: it is not redis://USER:PASSWORD@HOST:PORT/NUMBER or redis+socket:///PATH; "
+            "percent-encode special characters in the password (/ is %2F, # is %23, ? is %3F, @ is %40)"
+        )
     if made.master_key is None and scheme.startswith("postgresql"):
         faults.append(
             "ROTATOR_MASTER_KEY: required with PostgreSQL, so that the key does not live beside the data; "
@@ -261,6 +271,28 @@ def _contradictions(made: Settings) -> list[str]:
 def _scheme(url: Secret) -> str:
     """What stands before ``://``. Parsing more would raise, for some URLs, errors that repeat their password."""
     return url.reveal().partition("://")[0]
+
+
+def _is_broker_url(url: Secret) -> bool:
+    """Whether Celery's parser makes of it what was meant, and raises no error that would repeat the password."""
+    text = url.reveal()
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    if parts.fragment or ";" in text or not text.isprintable() or port == 0:  # Celery splits a list of URLs at ';'
+        return False
+    if parts.scheme == "redis+socket":
+        return len(parts.path) > 1 and not parts.query
+    return bool(_DATABASE_NUMBER.fullmatch(parts.path)) and _is_tls_query(parts)
+
+
+def _is_tls_query(parts: SplitResult) -> bool:
+    """Whether what follows '?' is about TLS, and Celery knows it. That a certificate is checked is not up to it."""
+    options = parse_qsl(parts.query, keep_blank_values=True)
+    known = {name for name, value in options if name in _TLS_FILES or (name, value) == _TLS_CHECKED}
+    return parts.query.count("=") == len(options) == len(known) and (parts.scheme == "rediss" or not options)
 
 
 @cache

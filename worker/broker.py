@@ -65,8 +65,8 @@ def command(settings: Settings) -> Sequence[str]:
 
 
 def answers(settings: Settings) -> bool:
-    """Whether the broker of the settings, embedded or not, answers now. Waits two seconds at most."""
-    with suppress(redis.RedisError, OSError), connect(settings) as client:
+    """Whether the broker of the settings, embedded or not, answers now. Waits two seconds at most; raises nothing."""
+    with suppress(redis.RedisError, OSError, KeyError, TypeError, ValueError), connect(settings) as client:
         return bool(client.ping())
     return False
 

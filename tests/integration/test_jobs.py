@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
+from celery import Celery
 
 from config.settings import settings
 from tasks import jobs
@@ -65,6 +67,22 @@ def _nobody() -> Any:
     from config.secret import Secret
 
     return Secret(f"redis://127.0.0.1:{free_port()}/0")
+
+
+@pytest.mark.parametrize("url", ["redis://:canary/x@h:1/0", "redis://:canary@h/canary"])
+def test_a_broker_url_that_kombu_cannot_use_is_an_unreachable_broker_and_is_not_repeated(url: str) -> None:
+    """The settings refuse such a URL before; a worker that got one all the same must not print pieces of it."""
+    app = Celery("broken", broker=url, set_as_current=False)
+
+    def advance(rotation_id: str) -> None:
+        """Never sent."""
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(jobs, "current_app", app)
+        patched.setattr(jobs, "advance", app.task(name="rotation.advance")(advance))
+        with pytest.raises(Unavailable) as refused:
+            jobs.enqueue_advance(["any"])
+    assert "canary" not in "".join(traceback.format_exception(refused.value))
 
 
 def test_who_asks_without_a_broker_is_told_so(here: Deployment) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from config.secret import Secret
 from config.settings import Settings, read_settings
 from tasks.providers.openrouter.emulator import EmulatorServer
 from tasks.wiring import Rotator, open_rotator
@@ -49,6 +50,14 @@ def test_without_broker_and_beat_each_is_named_with_its_remedy(settings: Setting
     assert {name for name, check in found.items() if not check.ok} == {"broker", "beat", "clock"}
     assert all(check.remedy for check in found.values() if not check.ok)
     assert not any(check.remedy for check in found.values() if check.ok)
+
+
+@pytest.mark.parametrize("url", ["redis://:canary[@h/0", "redis://:canary/x@h:1/0", "redis://:canary@h/x"])
+def test_a_broker_url_that_no_library_takes_is_a_finding(settings: Settings, rotator: Rotator, url: str) -> None:
+    """The settings refuse such a URL before; the examination does not count on it."""
+    broker = _found(settings.model_copy(update={"broker_url": Secret(url)}), Scope.READY)["broker"]
+    assert not broker.ok
+    assert "canary" not in broker.message + broker.remedy
 
 
 def test_a_fresh_tick_is_life_and_an_old_one_is_not(settings: Settings, rotator: Rotator) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from secrets import token_hex
 
 import pytest
+from kombu.utils.url import parse_url
 
 from config.master_key import generate_master_key
 from config.settings import Settings, SettingsError, holds_secret, read_settings, setting_names
@@ -66,6 +67,51 @@ def test_contradictions_are_told_at_once() -> None:
         "ROTATOR_BROKER_URL",
         "ROTATOR_FLOWER_BASIC_AUTH",
     ]
+
+
+BAD_BROKERS = [
+    "redis://:SECRET/PW@h:1/0",
+    "redis://:SECRET[PW@h:1/0",
+    "redis://user:SECRET#PW@h:1/0",
+    "redis://user:SECRET?PW@h:1/0",
+    "redis://user:SECRET;PW@h:1/0",
+    "redis://user:SECRET\tPW@h:1/0",
+    "redis://:SECRET@h:notaport/0",
+    "redis://:SECRET@h:99999/0",
+    "redis://:SECRET@h/notanumber",
+    "redis://:SECRET@h/0?ssl_ca_certs=/ca",
+    "rediss://:SECRET@h/0?ssl_cert_reqs=SECRET",
+    "rediss://:SECRET@h/0?ssl_cert_reqs=CERT_NONE",
+    "rediss://:SECRET@h/0?SECRET",
+    "rediss://:SECRET@h/0?ssl_ca_certs=/a&ssl_ca_certs=/b",
+    "redis+socket://:SECRET@",
+    "redis+socket:///a/b.sock?virtual_host=3",
+]
+
+
+@pytest.mark.parametrize("url", BAD_BROKERS)
+def test_a_broker_url_that_cannot_be_used_is_refused_without_being_repeated(url: str) -> None:
+    (fault,) = _faults(BROKER_URL=url.replace("SECRET", CANARY))
+    assert fault.startswith("ROTATOR_BROKER_URL: ")
+    assert "percent-encode special characters in the password" in fault
+    assert CANARY not in fault
+
+
+GOOD_BROKERS = [
+    "redis://h",
+    "redis://h/",
+    "redis://:p%2Fw%23@h:6379/15",
+    "redis://user:p@w@h/0",
+    "redis://[::1]:6379/0",
+    "rediss://user:pw@h/0?ssl_ca_certs=/ca.pem&ssl_cert_reqs=CERT_REQUIRED",
+    "redis+socket:///a/b.sock",
+]
+
+
+@pytest.mark.parametrize("url", GOOD_BROKERS)
+def test_a_broker_url_that_celery_takes_is_taken(url: str) -> None:
+    assert _read(BROKER_URL=url).broker().reveal() == url
+    parse_url(url)
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-5", "1e400", "", "12h"])
