@@ -51,6 +51,8 @@ class MasterKeySource:
     text: Secret | None = None
     created: bool = False
     """Whether this process made the key, on first use."""
+    ours: bool = False
+    """Whether it is the file in the data folder, which no other machine has a copy of: only that one may be changed."""
     _stamp: tuple[int, int] | None = field(default=None, repr=False)
     _keys: tuple[bytes, ...] = field(default=(), repr=False)
 
@@ -76,9 +78,9 @@ class MasterKeySource:
         return self._keys
 
     def replace(self, ring: tuple[Secret, ...]) -> None:
-        """Write a new ring to its file, atomically and mode 0600. Raises ``SettingsError`` when it has none."""
-        if self.path is None:
-            raise SettingsError((f"{self.name}: it is a variable, so put the new key first in it yourself",))
+        """Write a new ring to its file, atomically and mode 0600. Raises ``SettingsError`` when it is not ours."""
+        if self.path is None or not self.ours:
+            raise SettingsError((f"{self.name}: it is not ours to change, so put the new key first in it yourself",))
         write_private(self.path, "\n".join(key.reveal() for key in ring) + "\n")
 
 
@@ -112,7 +114,7 @@ def master_key_source(settings: Settings) -> MasterKeySource:
         created = not path.exists() and _create_once(path)
     except OSError as error:
         raise SettingsError((f"ROTATOR_DATA_DIR: cannot make {path}: {error.strerror}",)) from None
-    return MasterKeySource(path, created=created)
+    return MasterKeySource(path, created=created, ours=True)
 
 
 def _create_once(path: Path) -> bool:

@@ -93,9 +93,8 @@ def test_racing_processes_make_one_key(tmp_path: Path) -> None:
 
 
 def test_a_key_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
-    path = tmp_path / "ring"
-    path.write_text(generate_master_key().reveal(), encoding="utf-8")
-    source = master_key_source(_settings(tmp_path, MASTER_KEY_FILE=str(path)))
+    path = tmp_path / "master.key"
+    source = master_key_source(_settings(tmp_path))
     (old,) = source.keys()
     new = generate_master_key()
     source.replace((new, Secret(base64.urlsafe_b64encode(old).decode())))
@@ -120,6 +119,16 @@ def test_a_key_by_variable_cannot_be_replaced_from_here(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="put the new key first in it yourself"):
         source.replace((generate_master_key(),))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_the_operators_is_read_and_never_written(tmp_path: Path) -> None:
+    path = tmp_path / "ring"
+    path.write_text(generate_master_key().reveal(), encoding="utf-8")
+    before = path.read_text()
+    source = master_key_source(_settings(tmp_path, MASTER_KEY_FILE=str(path)))
+    with pytest.raises(SettingsError, match="put the new key first in it yourself"):
+        source.replace((generate_master_key(),))
+    assert path.read_text() == before
 
 
 def test_an_interrupted_write_leaves_the_old_ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from secrets import token_hex
 from threading import Barrier
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 
+from config.master_key import generate_master_key, write_private
 from config.secret import Secret
+from config.settings import Settings
+from tasks.operations import Operations
 from tasks.operations.requests import RotationRequest, ScheduleRequest
 from tasks.rotation.model import ConnectionHealth, KeyVersion, Reason, Rotation, VersionState
 from tasks.rotation.ports import CheckResult
@@ -75,6 +79,19 @@ def add_connection(rotator: Rotator, name: str = "prod", key: Secret | None = No
         id_, name, key, description=None, app="open-router", result=result, actor=rotator.actor
     )
     return id_
+
+
+def ring_file(settings: Settings) -> Path:
+    """Where the installation's master keys are."""
+    return settings.master_key_file or settings.data_dir / "master.key"
+
+
+def renew_master_key(operations: Operations, settings: Settings) -> int:
+    """Rotate the master key as its owner does: a file of the operator's gets the new key from the operator."""
+    if settings.master_key_file is not None:
+        ring = settings.master_key_file.read_text(encoding="utf-8")
+        write_private(settings.master_key_file, f"{generate_master_key().reveal()}\n{ring}")
+    return operations.rotate_master_key()
 
 
 def order(name: str = "web", **changes: Any) -> RotationRequest:

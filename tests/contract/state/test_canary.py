@@ -23,7 +23,7 @@ from tasks.operations.requests import RotationUpdate
 from tasks.providers.openrouter.emulator import EmulatorServer, Ending, Fault, FaultKind
 from tasks.rotation.errors import RotatorError
 from tasks.rotation.model import Removal
-from tests.contract.state.scene import DAY, Clock, Rows, order
+from tests.contract.state.scene import DAY, Clock, Rows, order, renew_master_key
 
 USER = "rotator-canary-test"
 
@@ -78,7 +78,13 @@ def _failed(act: Callable[[], object]) -> str:
 
 
 def _life(  # noqa: PLR0917 - fixtures
-    operations: Operations, management_key: Secret, openrouter: EmulatorServer, clock: Clock, cache: Cache, file: Path
+    operations: Operations,
+    settings: Settings,
+    management_key: Secret,
+    openrouter: EmulatorServer,
+    clock: Clock,
+    cache: Cache,
+    file: Path,
 ) -> list[str]:
     """Everything that can happen to a rotation; what its operator was shown meanwhile."""
     openrouter.faults.add(Fault(kind=FaultKind.STATUS, status=401, times=1, body=management_key.reveal()))
@@ -102,7 +108,7 @@ def _life(  # noqa: PLR0917 - fixtures
         operations.advance_here("web")
     operations.undo("web")
     operations.advance_here("web")
-    operations.rotate_master_key()
+    renew_master_key(operations, settings)
     operations.check_connections()
     shown.append(repr(operations.reconcile()))
     shown.append(repr(operations.reveal_key("web")))
@@ -123,7 +129,7 @@ def test_no_secret_is_found_outside_its_place(  # noqa: PLR0917 - fixtures
     canary: str,
 ) -> None:
     file = tmp_path / "app.env"
-    shown = _life(operations, management_key, openrouter, clock, cache, file)
+    shown = _life(operations, settings, management_key, openrouter, clock, cache, file)
     assert canary in file.read_text()
     assert canary.encode() in (cache.admin.get(cache.key) or b"")
     assert canary in operations.reveal_key("web").reveal()

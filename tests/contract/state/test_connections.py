@@ -11,6 +11,7 @@ from secrets import token_hex
 import pytest
 
 from config.secret import Secret
+from config.settings import Settings
 from tasks.operations import Operations
 from tasks.providers.openrouter.emulator import EmulatorServer, Fault, FaultKind
 from tasks.rotation.errors import (
@@ -25,7 +26,7 @@ from tasks.rotation.errors import (
 from tasks.rotation.model import ConnectionHealth, Removal
 from tasks.rotation.ports import Change, CheckResult
 from tasks.wiring import Rotator
-from tests.contract.state.scene import Clock, Rows, at_once, order
+from tests.contract.state.scene import Clock, Rows, at_once, order, renew_master_key
 
 RATE_LIMIT = Fault(kind=FaultKind.STATUS, status=429, retry_after=7)
 OUTAGE = Fault(kind=FaultKind.STATUS, status=503)
@@ -265,13 +266,13 @@ def tombstone(operations: Operations, connection: str) -> str:
 
 
 def test_deleting_shreds_the_ciphertext_even_where_a_deleted_rotation_refers_to_it(
-    operations: Operations, tombstone: str, rows: Rows
+    operations: Operations, settings: Settings, tombstone: str, rows: Rows
 ) -> None:
     ((sealed, fingerprint),) = rows.ask("SELECT key_sealed, fingerprint FROM connections")
     assert bytes(sealed) == b""
     assert fingerprint == ""
     assert operations.list_connections() == ()
-    assert operations.rotate_master_key() == 1
+    assert renew_master_key(operations, settings) == 1
 
 
 def test_a_deleted_name_is_free_again(operations: Operations, tombstone: str, management_key: Secret) -> None:

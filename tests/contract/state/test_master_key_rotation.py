@@ -18,19 +18,32 @@ from tasks.rotation.errors import CannotDecrypt, OperatorNeeded, Unavailable
 from tasks.store import sealed
 from tasks.store.sql_store import open_store
 from tasks.wiring import Rotator
-from tests.contract.state.scene import Rows, add_connection, at_once, order, start_processes
+from tests.contract.state.scene import (
+    Rows,
+    add_connection,
+    at_once,
+    order,
+    renew_master_key,
+    ring_file,
+    start_processes,
+)
 
 KEY = Secret(f"emulator-{token_hex(8)}")
 
 
 def _ring(settings: Settings) -> tuple[bytes, ...]:
-    assert settings.master_key_file is not None
-    return parse_ring(Secret(settings.master_key_file.read_text()), source="the test")
+    return parse_ring(Secret(ring_file(settings).read_text()), source="the test")
 
 
 def _keep_only_the_first_key(settings: Settings) -> None:
-    assert settings.master_key_file is not None
-    settings.master_key_file.write_text(settings.master_key_file.read_text().splitlines()[0])
+    ring_file(settings).write_text(ring_file(settings).read_text().splitlines()[0])
+
+
+@pytest.fixture
+def environment(environment: Mapping[str, str], kind: str) -> Mapping[str, str]:
+    """On SQLite the ring in the data folder, which is ours to change; on PostgreSQL a file of the operator's."""
+    left_out = {"ROTATOR_MASTER_KEY_FILE"} if kind == "sqlite" else set()
+    return {name: value for name, value in environment.items() if name not in left_out}
 
 
 @pytest.fixture
@@ -52,26 +65,28 @@ def test_afterwards_the_new_key_alone_opens_everything(
     rotator: Rotator, operations: Operations, settings: Settings, ids: dict[str, str]
 ) -> None:
     before = _ring(settings)
-    assert operations.rotate_master_key() == 3
+    assert renew_master_key(operations, settings) == 3
     assert _ring(settings)[1:] == before
     assert _opens(rotator, ids)
     _keep_only_the_first_key(settings)
     assert _opens(rotator, ids)
 
 
-def test_a_fingerprint_stays_true(rotator: Rotator, operations: Operations, ids: dict[str, str]) -> None:
+def test_a_fingerprint_stays_true(
+    rotator: Rotator, operations: Operations, settings: Settings, ids: dict[str, str]
+) -> None:
     before = operations.show_connection("prod").fingerprint
-    operations.rotate_master_key()
+    renew_master_key(operations, settings)
     after = operations.show_connection("prod").fingerprint
     assert before != after == rotator.store.cipher.fingerprint(KEY)
 
 
 def test_backups_of_every_age_open_with_the_ring_of_today(
-    rotator: Rotator, operations: Operations, rows: Rows, ids: dict[str, str]
+    rotator: Rotator, operations: Operations, settings: Settings, rows: Rows, ids: dict[str, str]
 ) -> None:
     backup = rows.ask("SELECT check_sealed FROM installation")[0][0]
     for _ in range(3):
-        operations.rotate_master_key()
+        renew_master_key(operations, settings)
     _put(rows, "UPDATE installation SET check_sealed = :sealed", backup)
     rotator.check()
 
@@ -95,7 +110,7 @@ def test_who_is_interrupted_after_the_ring_was_written_resumes(
     with monkeypatch.context() as patched:
         patched.setattr(sealed, "reseal_all", killed)
         with pytest.raises(Unavailable):
-            operations.rotate_master_key()
+            renew_master_key(operations, settings)
     interrupted = _ring(settings)
     assert len(interrupted) == 2
     assert _opens(rotator, ids)
@@ -105,12 +120,39 @@ def test_who_is_interrupted_after_the_ring_was_written_resumes(
     assert _opens(rotator, ids)
 
 
+@pytest.mark.parametrize("kind", ["sqlite"])
 def test_operators_who_rotate_it_at_once_lose_nothing(
     rotator: Rotator, operations: Operations, ids: dict[str, str]
 ) -> None:
     """Each writes a ring: one that is made from an older ring would drop the key that the rows need."""
     at_once(4, lambda _: operations.rotate_master_key())
     assert _opens(rotator, ids)
+
+
+def test_a_ring_of_which_other_machines_have_a_copy_is_never_changed(
+    environment: Mapping[str, str], settings: Settings, ids: dict[str, str], tmp_path: Path
+) -> None:
+    """The machine with the other copy must be able to open what this one writes, at every step."""
+    old, new = ring_file(settings).read_text().strip(), generate_master_key().reveal()
+    copies = {name: tmp_path / name for name in ("here", "there")}
+    machines = {name: _machine(environment, path, old) for name, path in copies.items()}
+    with closing(machines["here"]) as here, closing(machines["there"]) as there:
+        for ring in (old, f"{old}\n{new}"):
+            for copy in copies.values():
+                copy.write_text(ring)
+            with pytest.raises(OperatorNeeded, match="in second place on every machine"):
+                Operations(here).rotate_master_key()
+            assert copies["here"].read_text() == ring
+        copies["here"].write_text(f"{new}\n{old}")
+        assert Operations(here).rotate_master_key() == 3
+        assert _opens(here, ids)
+        assert _opens(there, ids)
+
+
+def _machine(environment: Mapping[str, str], ring: Path, first: str) -> Rotator:
+    ring.write_text(first)
+    chosen = read_settings({**environment, "ROTATOR_MASTER_KEY_FILE": str(ring)})
+    return Rotator(chosen, open_store(chosen), actor="test")
 
 
 def test_while_another_process_writes(
@@ -137,11 +179,11 @@ def test_while_another_process_writes(
     writer.stdin.write("go\n")
     writer.stdin.flush()
     while writer.poll() is None:
-        operations.rotate_master_key()
+        renew_master_key(operations, settings)
     output, _ = writer.communicate(timeout=30)
     assert writer.returncode == 0
     assert len(output.split(",")) == 40
-    operations.rotate_master_key()
+    renew_master_key(operations, settings)
     _keep_only_the_first_key(settings)
     assert _opens(rotator, ids)
     assert rotator.store.leased.management_key("id-39") == Secret("key-39")
@@ -150,23 +192,21 @@ def test_while_another_process_writes(
 def test_a_ring_by_variable_is_resealed_under_its_first_key(
     environment: Mapping[str, str], rotator: Rotator, settings: Settings, ids: dict[str, str]
 ) -> None:
-    assert settings.master_key is not None
-    new = generate_master_key().reveal()
+    old, new = ring_file(settings).read_text().strip(), generate_master_key().reveal()
     plain = {name: value for name, value in environment.items() if name != "ROTATOR_MASTER_KEY_FILE"}
 
     def opened(ring: str) -> Rotator:
         chosen = read_settings(plain | {"ROTATOR_MASTER_KEY": ring})
         return Rotator(chosen, open_store(chosen), actor="test")
 
-    with closing(opened(f"{new},{settings.master_key.reveal()}")) as both:
+    with closing(opened(f"{new},{old}")) as both:
         assert _opens(both, ids)
         assert Operations(both).rotate_master_key() == 3
-        assert Operations(both).rotate_master_key() == 0
     with closing(opened(new)) as alone:
         assert _opens(alone, ids)
-        with pytest.raises(OperatorNeeded, match="in front of it"):
+        with pytest.raises(OperatorNeeded, match="not ours to change"):
             Operations(alone).rotate_master_key()
-    with closing(opened(settings.master_key.reveal())) as outdated, pytest.raises(CannotDecrypt):
+    with closing(opened(old)) as outdated, pytest.raises(CannotDecrypt):
         outdated.check()
 
 
@@ -186,10 +226,10 @@ def test_a_ciphertext_moved_within_the_database_does_not_open(
 
 
 def test_a_spoilt_row_stops_the_rotation_by_name_and_changes_nothing(
-    rotator: Rotator, operations: Operations, rows: Rows, ids: dict[str, str]
+    rotator: Rotator, operations: Operations, settings: Settings, rows: Rows, ids: dict[str, str]
 ) -> None:
     _put(rows, "UPDATE destinations SET target_sealed = :sealed", b"\x01" + bytes(60))
     before = rows.all()
     with pytest.raises(CannotDecrypt, match=ids["destination"]):
-        operations.rotate_master_key()
+        renew_master_key(operations, settings)
     assert rows.all() == before
