@@ -103,9 +103,9 @@ class Operations:
         """Every version with its times, and the events that tell its life."""
         return seeing.history(self._rotator, name)
 
-    def delete_rotation(self, name: str, removal: Removal) -> None:
-        """Ask for the rotation's end, its keys kept alive or revoked; workers carry it out."""
-        running.tell([rotations.delete(self._rotator, name, removal)])
+    def delete_rotation(self, name: str, removal: Removal) -> str:
+        """Ask for the rotation's end, its keys kept alive or revoked; workers carry it out. Whether one was told."""
+        return running.notice(self._rotator, running.tell([rotations.delete(self._rotator, name, removal)]))
 
     # --- rotating ----------------------------------------------------------------------------------------------
 

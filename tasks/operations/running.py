@@ -38,10 +38,11 @@ def tell(rotation_ids: list[str]) -> bool:
 
 def _answer(rotator: Rotator, asked: Asked) -> RotateAnswer:
     enqueued = tell([asked.rotation_id])
-    return RotateAnswer(asked.rotation, asked.version, asked.joined, enqueued, _notice(rotator, enqueued))
+    return RotateAnswer(asked.rotation, asked.version, asked.joined, enqueued, notice(rotator, enqueued))
 
 
-def _notice(rotator: Rotator, enqueued: bool) -> str:
+def notice(rotator: Rotator, enqueued: bool) -> str:
+    """Who will do what was asked for, and when, for people."""
     if enqueued:
         return "A worker was told."
     tick_s = int(rotator.settings.tick_s.total_seconds())

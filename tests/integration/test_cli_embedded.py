@@ -123,6 +123,17 @@ def test_mistakes_are_told_from_failures(with_rotation: Cli, emulator: EmulatorS
     assert [text for text in rotator.told if text.startswith("error: ")] != []
 
 
+def test_a_rotation_is_deleted_here_when_no_worker_runs(with_rotation: Cli, emulator: EmulatorServer) -> None:
+    with_rotation("rotation", "delete", "web", "--revoke-keys", "--yes", "--local")
+    assert json.loads(with_rotation("rotation", "list", "--json")) == []
+    assert emulator.account.live() == frozenset()
+
+
+def test_without_a_broker_a_deletion_says_so(with_rotation: Cli) -> None:
+    with_rotation("rotation", "delete", "web", "--keep-keys", "--yes")
+    assert "the broker could not be reached" in with_rotation.told[-1]
+
+
 def test_master_key_and_schema(with_rotation: Cli) -> None:
     before = with_rotation("secret", "get", "web")
     with_rotation("master-key", "rotate")

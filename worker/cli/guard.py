@@ -28,6 +28,13 @@ class Commands(TyperGroup):
         """In the order in which a person meets them."""
         return sorted(super().list_commands(ctx), key=_ORDER.index)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # Typer's type for ctx is private
+        """Refuse what is no text, up to a `--`: what stands behind it belongs to another program."""
+        ours = args[: args.index("--")] if "--" in args else args
+        if not all(_is_text(argument) for argument in ours):
+            raise typer.Exit(complain(MisuseError("an argument is not UTF-8 text")))
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:  # Typer's types for both are private
         """Run the command. Raises ``typer.Exit``; usage errors and a broken pipe are left to Typer."""
         try:
@@ -36,6 +43,11 @@ class Commands(TyperGroup):
             raise
         except Exception as error:  # noqa: BLE001 - the last line of defence: a traceback could print a secret
             raise typer.Exit(complain(error)) from None
+
+
+def _is_text(argument: str) -> bool:
+    """Whether it came in UTF-8; Python marks bytes that did not."""
+    return not any("\ud800" <= character <= "\udfff" for character in argument)
 
 
 def complain(error: Exception) -> int:

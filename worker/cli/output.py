@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON: times in UTC, spans like 1d.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
+Local = Annotated[bool, typer.Option("--local", help="Do the work in this process, when no worker runs.")]
 View = TypeVar("View")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worker.cli.guard import MisuseError, complain, example, note
-from worker.cli.output import Json, Name, put
+from worker.cli.output import Json, Local, Name, put
 from worker.cli.prompts import Yes, confirm
 from worker.cli.session import operations
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tasks.operations.views import RotateAnswer
 
 Wait = Annotated[bool, typer.Option("--wait", help="Show progress until the new key is in service.")]
-Local = Annotated[bool, typer.Option("--local", help="Do the work in this process, when no worker runs.")]
 
 
 @dataclass(frozen=True, slots=True)

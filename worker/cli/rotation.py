@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worker.cli import rotation_options as given
-from worker.cli.guard import MisuseError, example, note
-from worker.cli.output import Json, Name, put
-from worker.cli.prompts import Yes, confirm_name
+from worker.cli.guard import FAILED, MisuseError, example, note
+from worker.cli.output import Json, Local, Name, put
+from worker.cli.prompts import Yes, confirm, confirm_name
 from worker.cli.session import operations
 
 if TYPE_CHECKING:
+    from tasks.operations import Operations
     from tasks.operations.views import RotationView
 
 app = typer.Typer(
@@ -29,7 +30,7 @@ app = typer.Typer(
         "rotator rotation create web --connection prod --key-name web --limit 50 --limit-reset monthly \\",
         "    --every 30d --at 03:00 --timezone Europe/Berlin --publish dotenv:/srv/web/.env",
         'rotator rotation create batch --connection prod --key-name batch --cron "0 3 1 * *"',
-        "rotator rotation create old --connection prod --adopt-hash HASH --every 30d",
+        "rotator rotation create old --connection prod --adopt-hash HASH --every 30d --publish dotenv:/srv/old/.env",
     )
 )
 def create(
@@ -53,6 +54,7 @@ def create(
     publish: given.Publish = None,
     adopt_hash: given.AdoptHash = None,
     initial: given.Initial = True,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Set up a rotation; its first key is minted, proven and published at once.
@@ -78,6 +80,8 @@ def create(
         adopt_hash=adopt_hash,
         initial=initial,
     )
+    if adopt_hash is not None and not publish:
+        _confirm_unpublished(yes=yes)
     with operations() as ops:
         view = ops.create_rotation(request)
     _show(view, json=json)
@@ -184,6 +188,7 @@ def delete(
     name: Name,
     keep_keys: Annotated[bool, typer.Option("--keep-keys", help="Its keys stay alive at OpenRouter.")] = False,
     revoke_keys: Annotated[bool, typer.Option("--revoke-keys", help="Its keys are deleted at OpenRouter.")] = False,
+    local: Local = False,
     yes: Yes = False,
 ) -> None:
     """Delete a rotation. What becomes of its keys must be said."""
@@ -194,9 +199,36 @@ def delete(
     with operations() as ops:
         ops.show_rotation(name)
         confirm_name("rotation", name, yes=yes)
-        ops.delete_rotation(name, Removal.KEEP_KEYS if keep_keys else Removal.REVOKE_KEYS)
-    fate = "stay alive at OpenRouter" if keep_keys else "are deleted at OpenRouter"
-    note(f'Rotation "{name}" goes as soon as a worker has seen to it; its keys {fate}.')
+        notice = ops.delete_rotation(name, Removal.KEEP_KEYS if keep_keys else Removal.REVOKE_KEYS)
+        fate = "stay alive at OpenRouter" if keep_keys else "are deleted at OpenRouter"
+        if local:
+            _finish_here(ops, name)
+            note(f'Rotation "{name}" is gone; its keys {fate}.')
+        else:
+            note(f'Rotation "{name}" goes as soon as a worker has seen to it; its keys {fate}.')
+            note(notice)
+
+
+def _finish_here(ops: Operations, name: str) -> None:
+    """Let this process do the worker's part; exit code 1 when something is left for later."""
+    from tasks.rotation.errors import NotFound
+
+    ops.advance_here(name)
+    try:
+        view = ops.show_rotation(name)
+    except NotFound:
+        return
+    note(f'error: rotation "{name}" is not gone yet; a worker, or this command again, carries on.')
+    note(f"       {view.attention or 'It waits for the next attempt, or for another worker.'}")
+    raise typer.Exit(FAILED)
+
+
+def _confirm_unpublished(*, yes: bool) -> None:
+    confirm(
+        "The adopted key is disabled and deleted once its successor is there, and without --publish the successor goes "
+        "nowhere by itself: applications must fetch it with `rotator secret get` or `rotator run`. Go on?",
+        yes=yes,
+    )
 
 
 def _show(view: RotationView, *, json: bool) -> None:

@@ -170,8 +170,9 @@ class FakeOperations:
         self._ask("history", name)
         return HistoryView(name, (version(1, VersionState.DELETED), version(2, VersionState.ACTIVE)), self._events())
 
-    def delete_rotation(self, name: str, removal: Removal) -> None:
+    def delete_rotation(self, name: str, removal: Removal) -> str:
         self._ask("delete_rotation", name, removal)
+        return "No worker was told."
 
     def rotate(self, name: str, *, emergency: bool = False) -> RotateAnswer:
         self._ask("rotate", name, emergency)

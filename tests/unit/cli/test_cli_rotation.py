@@ -8,6 +8,7 @@ import pytest
 
 from config.secret import MASK, Secret
 from tasks.operations.requests import UNSET, RotationRequest, RotationUpdate, ScheduleRequest
+from tasks.rotation.errors import NotFound
 from tasks.rotation.model import Removal
 from tests.unit.cli.fake import FakeOperations, Run
 
@@ -55,6 +56,18 @@ def test_create_with_everything(run: Run, ops: FakeOperations) -> None:
     assert ops.asked == [("create_rotation", request)]
     assert "hunter2" not in result.output
     assert MASK in repr(ops.asked)
+
+
+def test_adopting_without_a_destination_asks(run: Run, ops: FakeOperations, terminal: None) -> None:
+    adopt = ("rotation", "create", "web", "--connection", "prod", "--adopt-hash", "h", "--every", "30d")
+    refused = run(*adopt, stdin="n\n")
+    assert refused.exit_code == 1
+    assert "without --publish the successor goes nowhere" in refused.stderr
+    assert ops.asked == []
+    assert run(*adopt, stdin="y\n").exit_code == 0
+    assert run(*adopt, "--yes").exit_code == 0
+    assert run(*adopt, "--publish", "dotenv:/a").exit_code == 0
+    assert [name for name, *_ in ops.asked] == ["create_rotation"] * 3
 
 
 def test_create_by_cron(run: Run, ops: FakeOperations) -> None:
@@ -137,5 +150,34 @@ def test_delete_asks_for_the_name(run: Run, ops: FakeOperations, terminal: None)
 
 
 def test_delete_with_yes_asks_nothing(run: Run, ops: FakeOperations) -> None:
-    assert run("rotation", "delete", "web", "--keep-keys", "--yes").exit_code == 0
+    result = run("rotation", "delete", "web", "--keep-keys", "--yes")
+    assert result.exit_code == 0
     assert ops.asked[-1] == ("delete_rotation", "web", Removal.KEEP_KEYS)
+    assert "No worker was told." in result.stderr
+
+
+def test_delete_here_does_the_workers_part(run: Run, ops: FakeOperations, monkeypatch: pytest.MonkeyPatch) -> None:
+    delete = ("rotation", "delete", "web", "--keep-keys", "--yes", "--local")
+    unfinished = run(*delete)
+    assert unfinished.exit_code == 1
+    assert "is not gone yet" in unfinished.stderr
+    assert ("advance_here", "web") in ops.asked
+    looks = iter([None, NotFound("It is gone.")])
+
+    def show(_name: str) -> None:
+        if (gone := next(looks)) is not None:
+            raise gone
+
+    monkeypatch.setattr(ops, "show_rotation", show)
+    result = run(*delete)
+    assert result.exit_code == 0
+    assert 'Rotation "web" is gone' in result.stderr
+    assert "No worker was told." not in result.stderr
+
+
+@pytest.mark.parametrize("arguments", ["rotation show \udcff", "rotation create web --key-name \udce4", "\udcff"])
+def test_what_is_no_utf8_is_one_line(run: Run, ops: FakeOperations, arguments: str) -> None:
+    result = run(*arguments.split())
+    assert result.exit_code == 2
+    assert result.stderr == "error: an argument is not UTF-8 text\n"
+    assert ops.asked == []
