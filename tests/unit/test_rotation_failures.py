@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from unittest.mock import patch
 
@@ -91,7 +91,7 @@ def test_retirement_never_gives_up(installation: Installation, truth: Truth) -> 
     installation.tick()
     installation.fail("status", "DELETE", status=500)
     installation.operations.rotate("web")
-    installation.run_for(timedelta(days=30))
+    installation.run_for(timedelta(days=4))
     assert installation.operations.show_rotation("web").status == "needs_attention"
     installation.faults.clear()
     installation.run_until_rest()
@@ -197,6 +197,20 @@ def test_a_bug_before_there_is_a_version_is_raised(installation: Installation, t
     truth.check_rest()
 
 
+def test_what_ends_a_worker_ends_the_step_and_is_no_failure_of_it(installation: Installation, truth: Truth) -> None:
+    """A task's time limit, say: the next worker carries on, and no attempt is counted."""
+    installation.create()
+    with (
+        closing(installation.worker("worker-b", stop_on=(TimeoutError,))) as other,
+        patch("tasks.rotation.proving.objections", side_effect=TimeoutError),
+        pytest.raises(TimeoutError),
+    ):
+        other.engine.advance(installation.rotation_ids["web"])
+    assert installation.version("web", 1).attempt.count == 0
+    installation.run_until_rest()
+    truth.check_rest()
+
+
 def test_a_database_that_is_away_ends_the_task_and_nothing_else(installation: Installation, truth: Truth) -> None:
     installation.create()
 
@@ -272,7 +286,7 @@ def test_an_unreadable_destination_delays_the_old_keys_death(installation: Insta
     installation.tick()
     old = str(installation.version("web", 1).key_hash)
     with patch.object(DotenvPublisher, "read_back", side_effect=Unavailable("it cannot be read.")):
-        installation.run_for(timedelta(days=3))
+        installation.run_for(timedelta(days=1))
         assert old in installation.account.live()
         assert installation.operations.show_rotation("web").status == "needs_attention"
     installation.run_until_rest()
