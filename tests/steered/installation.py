@@ -49,11 +49,20 @@ _INSTANT: Final = timedelta(milliseconds=1)
 class SteeredRotator(Rotator):
     """The product's composition root, with taps on its ports and the emulator in place of the network."""
 
-    def __init__(self, settings: Settings, store: SqlStore, provider: OpenRouter, tap: Tap, *, actor: str) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: SqlStore,
+        provider: OpenRouter,
+        tap: Tap,
+        *,
+        actor: str,
+        stop_on: tuple[type[Exception], ...],
+    ) -> None:
         store.leased = tapped(store.leased, "store", tap)
         self._provider = provider
         self._tap = tap
-        super().__init__(settings, store, actor=actor)
+        super().__init__(settings, store, actor=actor, stop_on=stop_on)
 
     def provider_called(self, app: str) -> Provider:
         """The adapter, whatever the app."""
@@ -117,11 +126,12 @@ class Installation:
 
     # --- workers -----------------------------------------------------------------------------------------------
 
-    def worker(self, actor: str) -> SteeredRotator:
+    def worker(self, actor: str, *, stop_on: tuple[type[Exception], ...] = ()) -> SteeredRotator:
         """One more worker on the same database and account. Whoever asks closes it."""
         transport = TappedTransport(EmulatorTransport(self.account, self.faults, sleep=self.clock.sleep), self.tap)
         store = open_store(self.settings, now=self.clock.expression())
-        return SteeredRotator(self.settings, store, OpenRouter(BASE_URL, transport=transport), self.tap, actor=actor)
+        provider = OpenRouter(BASE_URL, transport=transport)
+        return SteeredRotator(self.settings, store, provider, self.tap, actor=actor, stop_on=stop_on)
 
     def restart(self) -> None:
         """A new worker process in place of the old one."""
