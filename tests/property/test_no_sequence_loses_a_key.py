@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import tempfile
 from contextlib import ExitStack
@@ -37,7 +38,10 @@ def _template() -> Template:
 
 @cache
 def _root() -> Path:
-    return Path(tempfile.mkdtemp(prefix="no-sequence-"))
+    """Where every example has its folder; it ends with the process."""
+    root = Path(tempfile.mkdtemp(prefix="no-sequence-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    return root
 
 
 class Upheaval(RuleBasedStateMachine):
