@@ -91,10 +91,10 @@ class SqlDesk:
 
     def record_check(self, connection_id: str, result: CheckResult, *, actor: str) -> None:
         """See ``ports.Desk``."""
-        chosen = ConnectionRow.id == connection_id
+        alive = (ConnectionRow.id == connection_id, ConnectionRow.deleted_at.is_(None))
         with self._database.write() as connection:
             now = self._database.moment(connection)
-            before = connection.execute(sa.select(ConnectionRow.health).where(chosen)).scalar_one_or_none()
+            before = connection.execute(sa.select(ConnectionRow.health).where(*alive)).scalar_one_or_none()
             if before is None:
                 raise NotFound("The connection was deleted meanwhile.")
             if result.health is ConnectionHealth.VALID and before != ConnectionHealth.VALID:
@@ -104,7 +104,8 @@ class SqlDesk:
                 "health_message": f"{result.message} {result.remedy}".strip(),
                 "checked_at": now,
             }
-            connection.execute(sa.update(ConnectionRow).where(chosen).values(found))
+            if connection.execute(sa.update(ConnectionRow).where(*alive).values(found)).rowcount != 1:
+                raise NotFound("The connection was deleted meanwhile.")
             event = Event(
                 at=now,
                 name="connection_checked",

@@ -14,7 +14,7 @@ from alembic.runtime.migration import MigrationContext
 
 import tasks.store
 from config.master_key import generate_master_key
-from config.settings import Settings, SettingsError, read_settings
+from config.settings import Settings, read_settings
 from tasks.operations import Operations
 from tasks.rotation.errors import CannotDecrypt, OperatorNeeded
 from tasks.store.sql_store import open_store
@@ -114,7 +114,7 @@ def test_an_upgrade_that_fails_at_its_end_changes_nothing(empty: Rotator, settin
     assert settings.master_key_file is not None
     key = settings.master_key_file.read_text()
     settings.master_key_file.write_text("spoilt")
-    with pytest.raises(SettingsError):
+    with pytest.raises(CannotDecrypt):
         empty.store.upgrade()
     assert rows.tables() == []
     settings.master_key_file.write_text(key)
@@ -152,8 +152,9 @@ def _rotation(rotator: Rotator) -> str:
 
 def _insert(rows: Rows, rotation_id: str, number: int, state: str) -> None:
     rows.ask(
-        "INSERT INTO key_versions (id, rotation_id, number, state, reason, actor, emergency, reviving, attempts)"
-        " VALUES (:id, :rotation, :number, :state, 'manual', 'test', false, false, 0)",
+        "INSERT INTO key_versions"
+        " (id, rotation_id, number, state, reason, actor, emergency, doomed, reviving, attempts)"
+        " VALUES (:id, :rotation, :number, :state, 'manual', 'test', false, false, false, 0)",
         id=f"{number}-{state}",
         rotation=rotation_id,
         number=number,
