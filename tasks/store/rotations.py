@@ -163,6 +163,9 @@ class Rotations:
                 raise _taken(rotation.name) from None
             self._insert_destinations(connection, rotation, destinations)
             write_change(connection, self._cipher, change)
+            # It may bring a workspace, or an adopted key, that the last look for bindings did not see.
+            its_connection = sa.update(ConnectionRow).where(ConnectionRow.id == rotation.connection_id)
+            connection.execute(its_connection.values(binds_keys=True))
 
     def update(
         self,
@@ -191,9 +194,9 @@ class Rotations:
             write_events(connection, (event,))
 
     def _hold_connection(self, connection: sa.Connection, rotation: Rotation) -> None:
-        """Keep the rotation's connection from being deleted until the caller's transaction ends."""
+        """Keep the rotation's connection from being deleted, or changed, until the caller's transaction ends."""
         alive = (ConnectionRow.id == rotation.connection_id, ConnectionRow.deleted_at.is_(None))
-        query = sa.select(ConnectionRow.id).where(*alive).with_for_update(read=True)
+        query = sa.select(ConnectionRow.id).where(*alive).with_for_update()
         if connection.execute(query).first() is None:
             raise NotFound("The connection was deleted meanwhile.", "`rotator connection list` shows those there are.")
 

@@ -91,6 +91,21 @@ def test_a_plain_rotation_asks_openrouter_five_times_at_most(installation: Insta
     truth.check_rest()
 
 
+def test_what_is_bound_to_an_adopted_key_is_carried_though_an_earlier_look_found_nothing(
+    installation: Installation, truth: Truth
+) -> None:
+    installation.create()
+    installation.tick()
+    installation.operations.reconcile(CONNECTION)
+    assert not installation.snapshot().binds_keys
+    _, adopted = installation.account.mint("by hand")
+    lists = installation.bind(adopted)
+    installation.create("shop", files=("shop.env",), key_name="shop", adopt_hash=adopted)
+    installation.tick()
+    new = str(installation.active("shop").key_hash)
+    assert all(new in names for names in lists().values())
+
+
 def test_a_key_is_replaced_with_a_tenth_of_its_life_left(installation: Installation, truth: Truth) -> None:
     """Whatever the schedule says, which here comes half a day too late for that."""
     installation.create(every="9d12h", expires_after="10d")
