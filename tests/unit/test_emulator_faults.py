@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 
 import pytest
 
-from tasks.providers.openrouter.emulator import Fault, FaultBook, FaultKind, Plan, parse_fault
+from tasks.providers.openrouter.emulator import CallerKind, Fault, FaultBook, FaultKind, Plan, chaos, parse_fault
 
 
 def strikes(book: FaultBook, calls: int, method: str = "GET", path: str = "/keys") -> list[bool]:
@@ -67,6 +68,42 @@ def test_a_rules_own_seed_wins_over_the_books() -> None:
     assert strikes(FaultBook([rule], seed=1), 50) == strikes(FaultBook([rule], seed=2), 50)
 
 
+@pytest.mark.parametrize(("caller", "struck"), [(CallerKind.MANAGEMENT, True), (CallerKind.KEY, False)])
+def test_a_rule_for_one_kind_of_caller_spares_the_others(caller: CallerKind, struck: bool) -> None:
+    book = FaultBook([parse_fault('{"kind": "empty", "caller": "management"}')])
+    assert (book.plan("GET", "/key", caller).fault is not None) is struck
+
+
+def struck_by(book: FaultBook, calls: int, caller: CallerKind) -> list[tuple[FaultKind, int] | None]:
+    faults = [book.plan("GET", "/keys", caller).fault for _ in range(calls)]
+    return [None if fault is None else (fault.kind, fault.status) for fault in faults]
+
+
+def test_chaos_strikes_its_share_of_management_calls_in_every_way_alike() -> None:
+    drawn = struck_by(FaultBook(chaos(0.1, seed=3)), 24_000, CallerKind.MANAGEMENT)
+    counts = Counter(way for way in drawn if way is not None)
+    assert 0.09 < counts.total() / len(drawn) < 0.11
+    assert len(counts) == 12
+    assert all(140 < count < 260 for count in counts.values()), counts
+
+
+def test_chaos_spares_whoever_uses_a_key() -> None:
+    book = FaultBook(chaos(1.0))
+    assert struck_by(book, 50, CallerKind.KEY) == [None] * 50
+    assert None not in struck_by(book, 50, CallerKind.MANAGEMENT)
+
+
+def test_chaos_repeats_with_its_seed() -> None:
+    one, again, other = (struck_by(FaultBook(chaos(0.3, seed=s)), 100, CallerKind.MANAGEMENT) for s in (1, 1, 2))
+    assert one == again != other
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.1])
+def test_a_rate_of_chaos_that_is_no_share_is_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        chaos(rate)
+
+
 def test_latencies_add_up_and_the_first_other_rule_wins() -> None:
     book = FaultBook(
         [
@@ -114,6 +151,7 @@ def test_nothing_is_held_once_it_is_abandoned() -> None:
         ('{"kind": "empty", "time": 1}', "time"),
         ('{"kind": "empty", "probability": 2}', "probability"),
         ('{"kind": "status", "status": 99}', "status"),
+        ('{"kind": "empty", "caller": "somebody"}', "caller"),
     ],
 )
 def test_a_faulty_rule_is_refused_by_field(text: str, field: str) -> None:

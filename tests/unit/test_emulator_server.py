@@ -200,6 +200,37 @@ def test_as_a_process_it_warns_says_where_it_listens_and_ends_cleanly(number: si
     assert "emulator-" in warning
 
 
+def test_as_a_process_it_fails_as_much_as_it_was_told_and_spares_the_users_of_keys() -> None:
+    with run_emulator("--chaos", "1", "--seed", "5") as process:
+        try:
+            assert process.stdout is not None
+            base_url = process.stdout.readline().strip().removeprefix("listening on ")
+            with httpx.Client(base_url=base_url, timeout=5, trust_env=False) as client:
+                wrong = [_goes_well(client, "Bearer emulator-x") for _ in range(20)]
+                spared = client.get("/key", headers={"Authorization": "Bearer no-such-key"})
+        finally:
+            process.terminate()
+            process.communicate(timeout=10)
+    assert not any(wrong)
+    assert spared.status_code == 401
+
+
+def _goes_well(client: httpx.Client, authorization: str) -> bool:
+    try:
+        answer = client.get("/key", headers={"Authorization": authorization})
+        return answer.is_success and isinstance(answer.json()["data"], dict)
+    except (httpx.TransportError, ValueError, TypeError):
+        return False
+
+
+@pytest.mark.parametrize("rate", ["1.5", "much"])
+def test_a_rate_of_chaos_that_is_no_share_is_misuse(rate: str) -> None:
+    with run_emulator("--chaos", rate) as process:
+        _, said = process.communicate(timeout=10)
+    assert process.returncode == 2
+    assert "--chaos" in said
+
+
 def test_a_taken_port_is_one_clear_line(server: EmulatorServer) -> None:
     with run_emulator("--port", str(server.port)) as process:
         _, said = process.communicate(timeout=10)

@@ -5,17 +5,19 @@ about the wire meets a refusal here and not its own mirror image. What it does w
 in the docstrings. State is in memory and is lost when it stops.
 
 ``EmulatorServer`` serves an ``Account`` on a socket, ``EmulatorTransport`` gives it to httpx without one, and a
-``FaultBook`` of ``Fault`` rules makes either fail. As a process: ``python -m tasks.providers.openrouter.emulator``.
+``FaultBook`` of ``Fault`` rules makes either fail: as told, or with the rules of ``chaos`` by chance. As a process:
+``python -m tasks.providers.openrouter.emulator``.
 """
 
 from .account import Account, LoggedCall
+from .chaos import chaos
 from .control import CONTROL_PATH
 from .faults import Ending, Fault, FaultBook, FaultKind, Plan, parse_fault
 from .keys import KeyFacts
 from .messages import Answer, Request
 from .process import run
 from .server import EmulatorServer
-from .state import MANAGEMENT_PREFIX
+from .state import MANAGEMENT_PREFIX, CallerKind
 from .transport import EmulatorTransport
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "MANAGEMENT_PREFIX",
     "Account",
     "Answer",
+    "CallerKind",
     "EmulatorServer",
     "EmulatorTransport",
     "Ending",
@@ -33,6 +36,7 @@ __all__ = [
     "LoggedCall",
     "Plan",
     "Request",
+    "chaos",
     "parse_fault",
     "run",
 ]

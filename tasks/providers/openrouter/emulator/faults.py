@@ -12,6 +12,8 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from .state import CallerKind
+
 
 class FaultKind(Enum):
     """What a fault does to one call."""
@@ -61,8 +63,9 @@ _DEFAULT_SECONDS: Final = {
 class Fault(BaseModel):
     """One rule.
 
-    It looks at calls of ``method`` on ``path`` (below ``/api/v1``; ``*`` matches anything in both), skips the first
-    ``after`` of them, then strikes each with ``probability`` until it has struck ``times`` times (None: for ever).
+    It looks at calls of ``method`` on ``path`` (below ``/api/v1``; ``*`` matches anything in both), of any ``caller``
+    or of one kind, skips the first ``after`` of them, then strikes each with ``probability`` until it has struck
+    ``times`` times (None: for ever).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -70,6 +73,8 @@ class Fault(BaseModel):
     kind: FaultKind
     method: str = "*"
     path: str = "*"
+    caller: CallerKind | None = None
+    """Whose calls: told by how the bearer looks, whether it is accepted or not."""
     after: Annotated[int, Field(ge=0)] = 0
     times: Annotated[int, Field(ge=1)] | None = None
     probability: Annotated[float, Field(ge=0, le=1)] = 1.0
@@ -93,9 +98,10 @@ class Fault(BaseModel):
         """``seconds``, or what its kind takes by default."""
         return _DEFAULT_SECONDS.get(self.kind, 0.0) if self.seconds is None else self.seconds
 
-    def matches(self, method: str, path: str) -> bool:
+    def matches(self, method: str, path: str, caller: CallerKind) -> bool:
         """Whether a call is one that this rule looks at."""
-        return fnmatchcase(method, self.method.upper()) and fnmatchcase(path, self.path)
+        called = fnmatchcase(method, self.method.upper()) and fnmatchcase(path, self.path)
+        return called and self.caller in {None, caller}
 
 
 def parse_fault(text: str | bytes) -> Fault:
@@ -124,8 +130,8 @@ class _Rule:
         self._seen = 0
         self._struck = 0
 
-    def strikes(self, method: str, path: str) -> bool:
-        if not self.fault.matches(method, path):
+    def strikes(self, method: str, path: str, caller: CallerKind) -> bool:
+        if not self.fault.matches(method, path, caller):
             return False
         self._seen += 1
         if self._seen <= self.fault.after or self._spent():
@@ -162,16 +168,16 @@ class FaultBook:
             self._rules.clear()
         self.release()
 
-    def plan(self, method: str, path: str) -> Plan:
+    def plan(self, method: str, path: str, caller: CallerKind = CallerKind.NOBODY) -> Plan:
         """Decide one call: latencies add up, and the first other rule that strikes wins."""
         with self._lock:
             latency_s = 0.0
             for rule in self._rules:
                 match rule.fault.kind:
                     case FaultKind.LATENCY:
-                        latency_s += rule.fault.span_s if rule.strikes(method, path) else 0.0
+                        latency_s += rule.fault.span_s if rule.strikes(method, path, caller) else 0.0
                     case _:
-                        if rule.strikes(method, path):
+                        if rule.strikes(method, path, caller):
                             return Plan(latency_s, rule.fault)
             return Plan(latency_s)
 

@@ -21,6 +21,7 @@ from .control import CONTROL_PATH, control
 from .delivery import Cut, Reply, deliver
 from .faults import Ending, FaultBook
 from .messages import BASE_PATH, Answer, Request, bearer_of, below_base, error_answer
+from .state import apparent_caller
 
 Connection = socket.socket | tuple[bytes, socket.socket]
 """What ``socketserver`` calls a request; over TCP always a socket."""
@@ -222,7 +223,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve_api(self, request: Request) -> None:
         emulator = self.server.emulator
-        plan = emulator.faults.plan(request.method, request.path)
+        plan = emulator.faults.plan(request.method, request.path, apparent_caller(request.bearer))
         if plan.latency_s and emulator.stopping.wait(plan.latency_s):
             self.close_connection = True
             return

@@ -25,6 +25,13 @@ class CallerKind(Enum):
     NOBODY = "nobody"
 
 
+def apparent_caller(bearer: str | None) -> CallerKind:
+    """What the bearer of a call looks like, before anybody asks whether it is accepted."""
+    if bearer is None:
+        return CallerKind.NOBODY
+    return CallerKind.MANAGEMENT if bearer.startswith(MANAGEMENT_PREFIX) else CallerKind.KEY
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who calls; ``key`` is there for an ordinary key that is accepted now."""

@@ -13,6 +13,7 @@ from .account import Account
 from .delivery import Cut, Reply, deliver
 from .faults import Ending, FaultBook, Plan
 from .messages import Request, bearer_of, below_base
+from .state import apparent_caller
 
 
 class EmulatorTransport(httpx.BaseTransport):
@@ -38,7 +39,7 @@ class EmulatorTransport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer one httpx request, or raise as httpx does."""
         asked = _read(request)
-        plan = self.faults.plan(asked.method, asked.path)
+        plan = self.faults.plan(asked.method, asked.path, apparent_caller(asked.bearer))
         self._wait(request, plan.latency_s, lambda: self._arrive_late(asked, plan))
         match deliver(self.account, asked, plan.fault):
             case Cut() as cut:
