@@ -7,6 +7,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from tasks.store import schema
 from tasks.store.columns import Moment
 from tasks.store.database import Database
 from tasks.store.leased import NO_LEASE_LASTS_MS
@@ -56,9 +57,10 @@ class Dispatch:
             connection.execute(statement)
 
     def record_tick(self) -> None:
-        """Beat is alive."""
+        """Beat is alive, and so is a worker of this release."""
         with self._database.write() as connection:
             upsert(connection, HeartbeatRow, {"name": _TICK}, {"at": sa.type_coerce(self._database.now, Moment)})
+            schema.record_work(connection, self._database.now)
 
     def last_tick_at(self) -> datetime | None:
         """When beat was last heard of, by the database's clock."""

@@ -54,9 +54,9 @@ class SqlStore:
         """The schema version that the database has; None when it is empty."""
         return schema.current(self._database)
 
-    def check_schema(self) -> None:
-        """Raise ``OperatorNeeded``, naming what to run, unless the schema is the one that this release needs."""
-        schema.check(self._database)
+    def check_schema(self) -> str:
+        """How the schema suits this release, in words. Raises ``OperatorNeeded``, with what to run, if not."""
+        return schema.check(self._database)
 
     def check_master_key(self) -> None:
         """Raise ``CannotDecrypt`` unless the master key opens this database."""
@@ -64,15 +64,19 @@ class SqlStore:
             sealed.check_master_key(connection, self.cipher)
 
     def upgrade(self) -> str:
-        """Bring the schema up to date; safe at any time, and from many processes at once."""
+        """Bring the schema up to date; safe at any time, and from many processes at once. The schema then."""
         return schema.upgrade(self._database, self.cipher)
+
+    def downgrade(self) -> str:
+        """Take back the newest migration where that loses nothing; the schema then. See ``schema.downgrade``."""
+        return schema.downgrade(self._database)
 
     def claim_due(self, limit: int) -> list[str]:
         """See ``Dispatch.claim_due``."""
         return self.dispatch.claim_due(limit)
 
     def record_tick(self) -> None:
-        """Beat is alive."""
+        """See ``Dispatch.record_tick``."""
         self.dispatch.record_tick()
 
     def last_tick_age(self) -> timedelta | None:

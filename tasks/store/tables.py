@@ -34,6 +34,19 @@ class Base(DeclarativeBase):
     }
 
 
+class MigrationRow(Base):
+    """A migration that was made, as releases that do not have it need to know it. Older releases read this table, and
+    write to it: its columns stay as they are."""
+
+    __tablename__ = "migrations"
+
+    revision: Mapped[str] = mapped_column(sa.String(32), primary_key=True)
+    works_with: Mapped[str] = mapped_column(sa.String(32))
+    """The oldest schema whose release still works on this one."""
+    worked_at: Mapped[datetime | None]
+    """When workers of the release that needs this schema were last seen."""
+
+
 class InstallationRow(Base):
     """One row: which installation this is, and a known text that only the right master key opens."""
 

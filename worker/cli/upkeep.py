@@ -41,14 +41,30 @@ def rotate() -> None:
 
 @database.command(epilog=example("rotator db upgrade"))
 def upgrade() -> None:
-    """Bring the schema up to date; run it before workers of a new release start. A second run does nothing."""
+    """Bring the schema up to date; run it before workers of a new release start. A second run does nothing.
+
+    Workers of the release before go on meanwhile and afterwards, and may be restarted: stop them when the new ones
+    run, and before the release after that.
+    """
     with opened() as rotator:
-        typer.echo(f"The schema is up to date: {rotator.store.upgrade()}.")
+        rotator.store.upgrade()
+        typer.echo(rotator.store.check_schema())
 
 
 @database.command(epilog=example("rotator db check"))
 def check() -> None:
-    """Say whether the schema is the one that this release needs; exit code 1 if not."""
+    """Say whether this release works with the database's schema; exit code 1 if not."""
     with opened() as rotator:
-        rotator.store.check_schema()
-        typer.echo(f"The schema is the one that this release needs: {rotator.store.schema()}.")
+        typer.echo(rotator.store.check_schema())
+
+
+@database.command(epilog=example("rotator db downgrade"))
+def downgrade() -> None:
+    """Take back the newest migration, for the release before; only where that loses nothing.
+
+    Stop the workers of this release first. Those of the release before work with the newer schema too: this is needed
+    only to go back further.
+    """
+    with opened() as rotator:
+        found = rotator.store.downgrade()
+        typer.echo(f"The schema is {found} now. This release does not work with it: start the one that needs it.")

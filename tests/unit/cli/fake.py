@@ -243,9 +243,15 @@ class FakeStore:
         self.version = "0001"
         return self.version
 
-    def check_schema(self) -> None:
+    def downgrade(self) -> str:
         if self.outdated is not None:
             raise self.outdated
+        return "0000"
+
+    def check_schema(self) -> str:
+        if self.outdated is not None:
+            raise self.outdated
+        return f"The schema is the one that this release needs: {self.version}."
 
 
 Run = Callable[..., Result]

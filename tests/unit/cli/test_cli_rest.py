@@ -87,8 +87,10 @@ def test_db_commands(run: Run, ops: FakeOperations, store: FakeStore) -> None:
     store.version = None
     assert "0001" in run("db", "upgrade").stdout
     assert run("db", "check").exit_code == 0
+    assert "The schema is 0000 now. This release does not work with it" in run("db", "downgrade").stdout
     store.outdated = OperatorNeeded("The schema is old.", "Run `rotator db upgrade`.")
     assert run("db", "check").exit_code == 1
+    assert run("db", "downgrade").exit_code == 1
 
 
 def test_master_key_commands(run: Run, ops: FakeOperations) -> None:

@@ -5,6 +5,10 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
+works_with = "0001"
+"""The oldest schema whose release still works on this one."""
+reversible = False
+"""Whether the way down loses nothing: it loses everything."""
 
 
 def upgrade() -> None:
@@ -56,6 +60,13 @@ def upgrade() -> None:
         sa.Column("installation_id", sa.Text(), nullable=False),
         sa.Column("check_sealed", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_installation")),
+    )
+    op.create_table(
+        "migrations",
+        sa.Column("revision", sa.String(length=32), nullable=False),
+        sa.Column("works_with", sa.String(length=32), nullable=False),
+        sa.Column("worked_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("revision", name=op.f("pk_migrations")),
     )
     op.create_table(
         "rotations",
@@ -242,6 +253,7 @@ def downgrade() -> None:
     )
     op.drop_index("ix_rotations_connection_id", table_name="rotations")
     op.drop_table("rotations")
+    op.drop_table("migrations")
     op.drop_table("installation")
     op.drop_table("heartbeats")
     op.drop_index("ix_events_rotation_id_id", table_name="events")

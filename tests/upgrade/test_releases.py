@@ -1,0 +1,208 @@
+"""Two releases on one database: who may work on which schema, and who is told to wait."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tasks.rotation.errors import OperatorNeeded, Unavailable
+from tasks.store import schema
+from tasks.store.sql_store import SqlStore
+from tests.contract.state.scene import Clock, Rows
+from tests.upgrade.releases import NEWEST, Releases, revisions
+
+STILL_AT_WORK = timedelta(minutes=2)
+
+
+def test_the_release_before_goes_on_and_restarts_on_the_next_schema(
+    store: SqlStore, rows: Rows, releases: Releases
+) -> None:
+    store.upgrade()
+    store.record_tick()
+    releases.add("9001", works_with=NEWEST)
+    with pytest.raises(OperatorNeeded, match="needs 9001") as refused:
+        store.check_schema()
+    assert refused.value.remedy == "Run `rotator db upgrade`."
+    assert store.upgrade() == "9001"
+    assert store.check_schema() == "The schema is the one that this release needs: 9001."
+    releases.be(NEWEST)
+    before = rows.all()
+    assert store.check_schema() == (
+        f"The schema is 9001, of a newer release; it still works with this one, which needs {NEWEST}."
+    )
+    assert store.upgrade() == "9001"
+    assert rows.all() == before
+    store.check_master_key()
+    store.record_tick()
+
+
+def test_the_release_before_that_is_told_to_upgrade_and_changes_nothing(
+    store: SqlStore, rows: Rows, releases: Releases
+) -> None:
+    store.upgrade()
+    releases.add("9001", works_with=NEWEST)
+    releases.add("9002", works_with="9001")
+    assert store.upgrade() == "9002"
+    releases.be("9001")
+    assert "still works with this one" in store.check_schema()
+    releases.be(NEWEST)
+    before = rows.all()
+    for attempt in (store.check_schema, store.upgrade, store.downgrade):
+        with pytest.raises(OperatorNeeded, match="has schema 9002, which is newer than this release") as refused:
+            attempt()
+        assert "rotator db upgrade" not in refused.value.remedy
+    assert rows.all() == before
+
+
+def test_every_migration_leaves_word_of_what_it_works_with(store: SqlStore, rows: Rows, releases: Releases) -> None:
+    store.upgrade()
+    releases.add("9001", works_with=NEWEST)
+    store.upgrade()
+    told = dict(rows.ask("SELECT revision, works_with FROM migrations"))
+    assert sorted(told) == [*revisions(), "9001"]
+    assert told["9001"] == NEWEST
+    store.downgrade()
+    assert "9001" not in dict(rows.ask("SELECT revision, works_with FROM migrations"))
+
+
+# --- one step back ---------------------------------------------------------------------------------------------
+
+
+def test_a_step_back_leaves_what_was_there_before(store: SqlStore, rows: Rows, releases: Releases) -> None:
+    store.upgrade()
+    before = rows.all()
+    releases.add("9001", works_with=NEWEST)
+    store.upgrade()
+    assert store.downgrade() == NEWEST
+    assert rows.all() == before
+    with pytest.raises(OperatorNeeded, match="needs 9001"):
+        store.check_schema()
+    assert store.upgrade() == "9001"
+
+
+def test_no_step_back_is_made_where_something_would_be_lost(store: SqlStore, rows: Rows, releases: Releases) -> None:
+    store.upgrade()
+    releases.add("9001", works_with=NEWEST, reversible=False)
+    store.upgrade()
+    before = rows.all()
+    with pytest.raises(OperatorNeeded, match="something would be lost") as refused:
+        store.downgrade()
+    assert f"a backup that was made with schema {NEWEST}" in refused.value.remedy
+    assert rows.all() == before
+
+
+def test_nothing_is_before_the_first_schema(store: SqlStore, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OperatorNeeded, match="schema none; there is none before it"):
+        store.downgrade()
+    store.upgrade()
+    rows.ask("UPDATE alembic_version SET version_num = '0001'")
+    with pytest.raises(OperatorNeeded, match="schema 0001; there is none before it"):
+        store.downgrade()
+
+
+def test_no_step_back_is_made_while_workers_of_the_newer_release_run(
+    store: SqlStore, releases: Releases, clock: Clock
+) -> None:
+    store.upgrade()
+    releases.add("9001", works_with=NEWEST)
+    store.upgrade()
+    store.record_tick()
+    clock.advance(STILL_AT_WORK - timedelta(seconds=1))
+    with pytest.raises(OperatorNeeded, match="release that needs schema 9001 were at work") as refused:
+        store.downgrade()
+    assert refused.value.remedy == "Stop them, wait two minutes, and run this again."
+    releases.be(NEWEST)
+    store.record_tick()
+    releases.be("9001")
+    clock.advance(timedelta(seconds=1))
+    assert store.downgrade() == NEWEST
+
+
+def test_no_step_back_is_made_while_a_lease_is_held(
+    store: SqlStore, rows: Rows, releases: Releases, clock: Clock
+) -> None:
+    store.upgrade()
+    _rotation(rows)
+    releases.add("9001", works_with=NEWEST)
+    store.upgrade()
+    lease = store.leased.take_lease("r1", "worker")
+    assert lease is not None
+    with pytest.raises(OperatorNeeded, match="A worker holds web at this moment"):
+        store.downgrade()
+    clock.advance(timedelta(minutes=15))
+    assert store.downgrade() == NEWEST
+
+
+# --- a step that leaves older workers behind -------------------------------------------------------------------
+
+
+def test_a_schema_that_workers_at_work_could_not_live_with_waits_for_their_end(
+    store: SqlStore, rows: Rows, releases: Releases, clock: Clock
+) -> None:
+    store.upgrade()
+    store.record_tick()
+    releases.add("9001", works_with=NEWEST)
+    assert store.upgrade() == "9001"
+    releases.add("9002", works_with="9001")
+    before = rows.all()
+    with pytest.raises(OperatorNeeded, match=f"release that needs schema {NEWEST} were at work"):
+        store.upgrade()
+    assert rows.all() == before
+    clock.advance(STILL_AT_WORK)
+    releases.be("9001")
+    store.record_tick()
+    _rotation(rows)
+    assert store.leased.take_lease("r1", "worker") is not None
+    releases.be("9002")
+    assert store.upgrade() == "9002"
+
+
+def test_two_releases_at_once_wait_for_every_lease(
+    store: SqlStore, rows: Rows, releases: Releases, clock: Clock
+) -> None:
+    store.upgrade()
+    _rotation(rows)
+    assert store.leased.take_lease("r1", "worker") is not None
+    releases.add("9001", works_with=NEWEST)
+    releases.add("9002", works_with="9001")
+    with pytest.raises(OperatorNeeded, match="A worker holds web at this moment"):
+        store.upgrade()
+    clock.advance(timedelta(minutes=15))
+    assert store.upgrade() == "9002"
+
+
+# --- locks -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["postgresql"], indirect=True)
+def test_a_migration_may_take_its_time_but_does_not_wait_long_for_a_table(
+    store: SqlStore, rows: Rows, releases: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wants a table waits behind a migration that wants it, so it gives up before they do."""
+    monkeypatch.setattr(schema, "_TABLE_LOCK_MS", 100)
+    store.upgrade()
+    lasting = "CREATE TABLE patience AS SELECT current_setting('statement_timeout') AS of_statements"
+    releases.add("9001", works_with=NEWEST, statement=f"{lasting}; ALTER TABLE events ADD COLUMN more INTEGER")
+    before = rows.all()
+    with rows.engine.begin() as worker:
+        worker.exec_driver_sql("INSERT INTO events (at, name, actor, why, detail) VALUES (0, 'x', 'x', '', '{}')")
+        with pytest.raises(Unavailable, match="lock timeout"):
+            store.upgrade()
+        worker.rollback()
+    assert rows.all() == before
+    assert store.upgrade() == "9001"
+    assert rows.one("SELECT of_statements FROM patience") == "0"
+
+
+def _rotation(rows: Rows) -> None:
+    rows.ask(
+        "INSERT INTO connections (id, name, app, method, key_sealed, key_revision, fingerprint, health, health_message,"
+        " checked_at, binds_keys, created_at, updated_at)"
+        " VALUES ('c1', 'prod', 'open-router', 'api-key', '', 1, '', 'valid', '', 0, false, 0, 0)"
+    )
+    rows.ask(
+        'INSERT INTO rotations (id, name, connection_id, key_name, include_byok_in_limit, every, timezone, "window",'
+        " overlap, cooling, secret_name, created_at, paused, last_version, revision, lease_fence)"
+        " VALUES ('r1', 'web', 'c1', 'web', false, 1000, 'UTC', 0, 0, 0, 'KEY', 0, false, 0, 0, 0)"
+    )
