@@ -2,7 +2,7 @@
 
 ======================== ================================================================================
 ``GET  state``           every key ever minted, the live ones, counts, what is pending or held; no key text
-``GET  calls?after=N``   the call log after line N
+``GET  calls?after=N``   the call log after line N; ``&caller=management`` (``key``, ``nobody``) for theirs alone
 ``POST faults``          put one fault rule in force (the JSON of ``Fault``)
 ``DELETE faults``        take all out of force, release what is held
 ``POST release``         let every held reply go
@@ -57,7 +57,7 @@ def _dispatch(emulator: Steered, method: str, path: str, query: Mapping[str, str
         case "GET", "/state":
             return Answer(200, _state(emulator))
         case "GET", "/calls":
-            return Answer(200, _calls(emulator.account, read_count(query, "after", 0)))
+            return Answer(200, _calls(emulator.account, read_count(query, "after", 0), query.get("caller")))
         case "POST", "/faults":
             emulator.faults.add(parse_fault(body))
         case "DELETE", "/faults":
@@ -99,8 +99,9 @@ def _state(emulator: Steered) -> JsonObject:
     }
 
 
-def _calls(account: Account, after: int) -> JsonObject:
-    return {"calls": [_plain(asdict(call)) for call in account.calls if call.number > after]}
+def _calls(account: Account, after: int, caller: str | None) -> JsonObject:
+    wanted = (call for call in account.calls if call.number > after and caller in {None, call.caller})
+    return {"calls": [_plain(asdict(call)) for call in wanted]}
 
 
 def _plain(value: object) -> object:
