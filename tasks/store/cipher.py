@@ -62,6 +62,14 @@ def _derive(master: bytes) -> _Derived:
     return _Derived(derived(b"key id", _ID_BYTES), derived(b"encryption", 32), derived(b"fingerprint", 32))
 
 
+class DoesNotOpen(CannotDecrypt):
+    """The ciphertext at ``place`` was changed, belongs elsewhere, or needs a master key that the ring lacks."""
+
+    def __init__(self, place: Place, problem: str, remedy: str) -> None:
+        super().__init__(f"{place}: {problem}", remedy)
+        self.place = place
+
+
 class Cipher:
     """Seals with the ring's first master key, opens with any of them."""
 
@@ -78,16 +86,17 @@ class Cipher:
         return header + nonce + AESGCM(derived.encryption).encrypt(nonce, text, header + place.bytes())
 
     def open(self, envelope: bytes, place: Place) -> Secret:
-        """What was sealed for ``place``. Raises ``CannotDecrypt``."""
+        """What was sealed for ``place``. Raises ``DoesNotOpen``, and ``CannotDecrypt`` without a ring to try."""
         if len(envelope) < _SHORTEST or envelope[:1] != _FORMAT:
-            raise CannotDecrypt(f"{place}: this is no ciphertext of ours.", "Restore the row from a backup.")
+            raise DoesNotOpen(place, "this is no ciphertext of ours.", "Restore the row from a backup.")
         header, nonce = envelope[:_HEADER], envelope[_HEADER : _HEADER + _NONCE_BYTES]
         derived = self._by_id(header[1:], place)
         try:
             text = AESGCM(derived.encryption).decrypt(nonce, envelope[_HEADER + _NONCE_BYTES :], header + place.bytes())
         except InvalidTag:
-            raise CannotDecrypt(
-                f"{place}: the ciphertext was changed, or moved here from elsewhere.",
+            raise DoesNotOpen(
+                place,
+                "the ciphertext was changed, or moved here from elsewhere.",
                 "Someone or something wrote to the database. Restore the row from a backup.",
             ) from None
         return Secret(text.decode())
@@ -106,7 +115,8 @@ class Cipher:
             derived = _derive(master)
             if hmac.compare_digest(derived.key_id, key_id):
                 return derived
-        raise CannotDecrypt(
-            f"{place}: it was encrypted with a master key that {self._source} does not hold.",
+        raise DoesNotOpen(
+            place,
+            f"it was encrypted with a master key that {self._source} does not hold.",
             f"Put the master key that this database was written with into {self._source}.",
         )

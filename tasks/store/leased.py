@@ -20,6 +20,7 @@ from tasks.store import sealed
 from tasks.store.cipher import Cipher
 from tasks.store.columns import Moment, as_moment
 from tasks.store.database import Database
+from tasks.store.refusals import told_of
 from tasks.store.rows import difference, rotation_of, rotation_values, version_of
 from tasks.store.tables import ConnectionRow, DeliveryRow, DestinationRow, KeyVersionRow, RotationRow
 from tasks.store.writing import pause_connection, write_change
@@ -131,7 +132,7 @@ class LeasedStore:
 
     def management_key(self, connection_id: str) -> Secret:
         """See ``ports.Store``."""
-        with self._database.read() as connection:
+        with told_of(self._database), self._database.read() as connection:
             return sealed.open_management_key(connection, self._cipher, connection_id)
 
     def provider_name(self, connection_id: str) -> str:
@@ -142,13 +143,13 @@ class LeasedStore:
 
     def key(self, version_id: str) -> Secret:
         """See ``ports.Store``."""
-        with self._database.read() as connection:
+        with told_of(self._database), self._database.read() as connection:
             return sealed.open_key(connection, self._cipher, version_id)
 
     def target(self, destination_id: str) -> Secret:
         """See ``ports.Store``."""
         try:
-            with self._database.read() as connection:
+            with told_of(self._database), self._database.read() as connection:
                 return sealed.open_target(connection, self._cipher, destination_id)
         except NotFound:
             raise Overtaken("a destination was removed meanwhile") from None

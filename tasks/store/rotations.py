@@ -18,6 +18,7 @@ from tasks.store.columns import Moment
 from tasks.store.database import Database
 from tasks.store.desk import lock_rotation
 from tasks.store.leased import load_snapshot, select_versions
+from tasks.store.refusals import told_of
 from tasks.store.rows import rotation_values, version_of
 from tasks.store.sealed import open_key, target_place
 from tasks.store.tables import ConnectionRow, DestinationRow, EventRow, KeyVersionRow, RotationRow
@@ -116,7 +117,7 @@ class Rotations:
     def active_key(self, name: str, *, actor: str) -> Secret:
         """The active version's key; that it was read leaves an event. Raises ``NotFound``."""
         rotation, active = self.active(name)
-        with self._database.write() as connection:
+        with told_of(self._database, actor=actor), self._database.write() as connection:
             key = open_key(connection, self._cipher, active.id)
             now = self._database.moment(connection)
             read = Event(at=now, name="key_read", actor=actor, rotation_id=rotation.id, version=active.number)

@@ -22,6 +22,7 @@ from tasks.store.database import Database, make_engine
 from tasks.store.desk import SqlDesk
 from tasks.store.dispatch import Dispatch
 from tasks.store.leased import LeasedStore
+from tasks.store.refusals import told_of
 from tasks.store.rotations import Rotations
 
 log = get_logger(__name__)
@@ -96,7 +97,7 @@ class SqlStore:
         too, which would be locked out: it must have got its successor, in first place, from whoever sets it; else
         ``OperatorNeeded`` tells the steps.
         """
-        with self._database.write() as connection:
+        with told_of(self._database), self._database.write() as connection:
             self._database.exclude_others(connection, _RESEALING)
             if sealed.count_stale(connection, self.cipher) == 0:
                 self._add_master_key()
