@@ -85,6 +85,22 @@ def test_keys_in_every_state_of_their_life_are_left_alone(running: Installation,
     truth.check_rest()
 
 
+def test_a_key_that_is_minted_during_the_comparison_is_left_alone(running: Installation, truth: Truth) -> None:
+    """A worker mints and publishes while the comparison is under way: whatever is listed is recorded by then."""
+
+    def meanwhile() -> None:
+        running.operations.rotate("web")
+        running.tick()
+
+    with running.tap.listening():
+        running.tap.when(lambda p: p.name == "openrouter GET /keys" and p.side is Side.BEFORE, meanwhile)
+        findings = running.operations.reconcile(CONNECTION)
+    assert {finding.verdict for finding in findings} <= {"unknown_reported"}
+    assert running.active().number == 2
+    running.run_until_rest()
+    truth.check_rest()
+
+
 def test_a_create_that_is_still_looked_for_is_left_to_the_looks(running: Installation, truth: Truth) -> None:
     running.fail("late_effect", "POST", "/keys", times=1, seconds=60)
     running.operations.rotate("web")
