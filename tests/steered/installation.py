@@ -13,26 +13,33 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
 import sqlalchemy as sa
+from celery.exceptions import SoftTimeLimitExceeded
 from dotenv import dotenv_values
 
 from config.secret import Secret
 from config.settings import Settings, read_settings
+from tasks import jobs
 from tasks.operations import Operations
 from tasks.operations.requests import RotationRequest, ScheduleRequest
 from tasks.providers.openrouter.adapter import OpenRouter
 from tasks.providers.openrouter.emulator import Account, EmulatorTransport, Fault, FaultBook, FaultKind, Request
+from tasks.rotation import policy
 from tasks.rotation.errors import Unavailable
 from tasks.rotation.model import Event, KeyVersion, Removal, Snapshot, VersionState
+from tasks.rotation.policy import Policy, Step
 from tasks.rotation.ports import Provider, Publisher
+from tasks.safe_task import PublicError, SafeTask
 from tasks.store.database import Database, make_engine
 from tasks.store.sql_store import SqlStore, open_store
 from tasks.store.tables import KeyVersionRow, RotationRow
 from tasks.wiring import Rotator
+from tests.steered.broker import SteeredBroker
 from tests.steered.clock import SteeredClock
 from tests.steered.taps import Killed, Tap, TappedTransport, tapped
 
@@ -44,6 +51,8 @@ LONG: Final = "3000d"
 _TICKS_MOST: Final = 20
 """More ticks than this that find work at one moment are a loop that feeds itself."""
 _INSTANT: Final = timedelta(milliseconds=1)
+_HOUR: Final = timedelta(hours=1)
+_ROUNDS_MOST: Final = 6
 
 
 class SteeredRotator(Rotator):
@@ -60,6 +69,8 @@ class SteeredRotator(Rotator):
         stop_on: tuple[type[Exception], ...],
     ) -> None:
         store.leased = tapped(store.leased, "store", tap)
+        store.desk = tapped(store.desk, "desk", tap)
+        store.dispatch = tapped(store.dispatch, "tick", tap)
         self._provider = provider
         self._tap = tap
         super().__init__(settings, store, actor=actor, stop_on=stop_on)
@@ -112,6 +123,7 @@ class Installation:
         self.account = Account(clock=self.clock.now, canary=self.canary)
         self.faults = FaultBook()
         self.tap = Tap()
+        self.broker = SteeredBroker(self.tap)
         self.log = log
         self.deaths = 0
         given = {f"ROTATOR_{name.upper()}": str(value) for name, value in settings.items()}
@@ -126,7 +138,7 @@ class Installation:
 
     # --- workers -----------------------------------------------------------------------------------------------
 
-    def worker(self, actor: str, *, stop_on: tuple[type[Exception], ...] = ()) -> SteeredRotator:
+    def worker(self, actor: str, *, stop_on: tuple[type[Exception], ...] = (SoftTimeLimitExceeded,)) -> SteeredRotator:
         """One more worker on the same database and account. Whoever asks closes it."""
         transport = TappedTransport(EmulatorTransport(self.account, self.faults, sleep=self.clock.sleep), self.tap)
         store = open_store(self.settings, now=self.clock.expression())
@@ -154,15 +166,48 @@ class Installation:
         except Killed:
             self.deaths += 1
             self.restart()
+        except SoftTimeLimitExceeded:
+            self.log.info("task_ran_too_long")
         except Unavailable as error:
             self.log.info("task_failed", why=str(error))
 
     def tick(self) -> bool:
-        """What beat's tick and the workers do now; False when nothing was due."""
-        due = self.rotator.store.claim_due(100)
-        for rotation_id in due:
+        """What beat's tick and the workers do now; False when no worker had anything to do."""
+        self.perform(jobs.dispatch_due)
+        busy = False
+        for rotation_id in self.broker.deliver():
+            busy = True
             self._advance(rotation_id)
-        return bool(due)
+        return busy
+
+    def perform(self, task: SafeTask, **arguments: object) -> bool:
+        """Let the worker run a task of beat's or of a person's; whether it succeeded. It may die of it."""
+        try:
+            with self.tap.listening(task.name):
+                task(**arguments)
+        except Killed:
+            self.deaths += 1
+            self.restart()
+        except PublicError as error:
+            self.log.info("task_failed", why=str(error))
+        else:
+            return True
+        return False
+
+    def round(self) -> bool:
+        """What beat has done every hour and every day, an hour later; whether there is nothing left to mend."""
+        self.clock.move(_HOUR)
+        before = len(self.account.calls)
+        well = [self.perform(jobs.reconcile), self.perform(jobs.check_connections)]
+        return all(well) and not any(c.method in {"POST", "PATCH", "DELETE"} for c in self.account.calls[before:])
+
+    def settle(self) -> None:
+        """Work, with beat's rounds, until every rotation rests and a round finds nothing to do."""
+        for _ in range(_ROUNDS_MOST):
+            self.run_until_rest()
+            if self.round() and self.at_rest():
+                return
+        raise AssertionError(f"every round finds something to do\n{self._story()}")
 
     def run_until_rest(self, within: timedelta = timedelta(days=400)) -> None:
         """Work and let time pass until every rotation rests; AssertionError when that takes longer than ``within``."""
@@ -185,15 +230,16 @@ class Installation:
         return found[0]
 
     def _go_on(self, end: datetime) -> bool:
-        if self.tick():
-            self._ticks_now = self._ticks_now + 1 if self._ticked_at == self.clock.now() else 1
-            self._ticked_at = self.clock.now()
-            assert self._ticks_now < _TICKS_MOST, f"it keeps itself busy without end\n{self._story()}"
-            return True
+        """Let time pass until there is something to do, and do it; False when that is not before ``end``."""
         alarm = self.next_alarm()
-        if alarm is None or alarm > end:
+        if alarm is None or max(alarm, self.clock.now()) > end:
             return False
+        self._ticks_now = self._ticks_now + 1 if alarm <= self._ticked_at else 0
+        assert self._ticks_now < _TICKS_MOST, f"it keeps itself busy without end\n{self._story()}"
         self.clock.move_to(alarm)
+        self._ticked_at = self.clock.now()
+        if not self.tick() and (self.next_alarm() or end) <= self.clock.now():
+            self.clock.move(self.settings.tick_s)
         return True
 
     def next_alarm(self) -> datetime | None:
@@ -205,7 +251,7 @@ class Installation:
         with self.database.read() as connection:
             rows = connection.execute(query).all()
         free = [max([r.wake_at, *(busy + _INSTANT for busy in r[1:] if busy)]) for r in rows]
-        return min(free, default=None)
+        return min(map(self.clock.by_database, free), default=None)
 
     def at_rest(self) -> bool:
         """Whether every rotation that is left has its active version everywhere, and nothing else alive."""
@@ -367,7 +413,21 @@ def steered(folder: Path, management_key: Secret, **settings: object) -> Iterato
         stack.enter_context(patch("tasks.wiring.log", log))
         installation = Installation(folder, management_key, clock, log, **settings)
         stack.callback(installation.close)
+        stack.enter_context(patch("tasks.jobs.rotator", lambda: installation.rotator))
+        stack.enter_context(patch("tasks.jobs.current_app", installation.broker))
+        stack.enter_context(patch("tasks.jobs.advance", installation.broker))
+        stack.enter_context(patch("tasks.rotation.policy.next_step", partial(_decided, installation.tap)))
         yield installation
+
+
+_next_step: Final = policy.next_step
+
+
+def _decided(tap: Tap, snapshot: Snapshot, rules: Policy) -> Step:
+    """The next step, which the calls that follow belong to."""
+    step = _next_step(snapshot, rules)
+    tap.step = type(step).__name__.lower()
+    return step
 
 
 def make_template(folder: Path) -> Template:

@@ -15,11 +15,24 @@ from typing import Final, TypeVar, cast
 
 import httpx
 
+from tasks.rotation.ports import Change
+
 Port = TypeVar("Port")
 
 _ID: Final = re.compile(r"/([0-9a-f]{64}|[0-9a-f-]{36})(?=/|$)")
 
-_CHANGES: Final = frozenset({"store.take_lease", "store.release_lease", "store.commit", "publisher.publish"})
+_CHANGES: Final = frozenset(
+    {
+        "store.take_lease",
+        "store.release_lease",
+        "store.commit",
+        "publisher.publish",
+        "desk.change",
+        "broker.put",
+    }
+)
+BETWEEN_STEPS: Final = frozenset({"store.take_lease", "store.load", "store.release_lease"})
+"""Calls that belong to no step: what comes next is decided from them."""
 _CHANGING: Final = re.compile(r"openrouter (POST|PATCH|DELETE) ")
 
 
@@ -36,11 +49,14 @@ class Side(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Passing:
-    """One call on one side. ``number`` counts the calls from 1 while the tap listens."""
+    """One call on one side. ``number`` counts the calls from 1 while the tap listens; ``step`` is what was being
+    done, and ``about`` tells commits apart by an event that they write."""
 
     number: int
     name: str
     side: Side
+    step: str = ""
+    about: str = ""
 
     def __str__(self) -> str:
         return f"{self.side.value} call {self.number}, {self.name}"
@@ -55,33 +71,36 @@ class Tap:
     def __init__(self) -> None:
         self.names: list[str] = []
         """Every call heard so far, in order."""
+        self.step = ""
+        """What is being done: a step of the policy, or a task of beat's."""
         self.watchers: list[Callable[[Passing], None]] = []
         self._listening = False
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
+    def listening(self, step: str = "") -> Iterator[None]:
         """Hear the calls made inside the block; those outside are an operator's or a checker's."""
-        self._listening, before = True, self._listening
+        before = self._listening, self.step
+        self._listening, self.step = True, step or self.step
         try:
             yield
         finally:
-            self._listening = before
+            self._listening, self.step = before
 
     @contextmanager
-    def passing(self, name: str) -> Iterator[None]:
+    def passing(self, name: str, about: str = "") -> Iterator[None]:
         """One call. It is shown again when it ends, also with an error of ours."""
         if not self._listening:
             yield
             return
         self.names.append(name)
-        number = len(self.names)
-        self._show(Passing(number, name, Side.BEFORE))
+        number, step = len(self.names), "turn" if name in BETWEEN_STEPS else self.step
+        self._show(Passing(number, name, Side.BEFORE, step, about))
         try:
             yield
         except Exception:
-            self._show(Passing(number, name, Side.AFTER))
+            self._show(Passing(number, name, Side.AFTER, step, about))
             raise
-        self._show(Passing(number, name, Side.AFTER))
+        self._show(Passing(number, name, Side.AFTER, step, about))
 
     def _show(self, passing: Passing) -> None:
         for watcher in tuple(self.watchers):
@@ -130,10 +149,17 @@ class _Tapped:
             return found
 
         def passed(*arguments: object, **named: object) -> object:
-            with self._tap.passing(f"{self._name}.{attribute}"):
+            with self._tap.passing(f"{self._name}.{attribute}", _about(arguments)):
                 return found(*arguments, **named)
 
         return passed
+
+
+def _about(arguments: tuple[object, ...]) -> str:
+    """What a commit is about."""
+    change = next((a for a in arguments if isinstance(a, Change)), None)
+    names = [e.name for e in change.events] if change is not None else []
+    return next((n for n in names if n.startswith("version_")), names[0] if names else "")
 
 
 def tapped(port: Port, name: str, tap: Tap) -> Port:

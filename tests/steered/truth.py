@@ -7,13 +7,14 @@ that hold once there is nothing left to do. Both raise AssertionError with what 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.providers.openrouter.emulator import KeyFacts
 from tasks.rotation.machine import TRANSITIONS
 from tasks.rotation.model import IN_FLIGHT, Event, KeyVersion, Reason, Removal, VersionState
+from tasks.rotation.parameters import MARKER
 from tests.steered.installation import Installation
 from tests.steered.taps import Passing, Side, changes_something
 
@@ -33,18 +34,21 @@ class Truth:
         self._broken: list[AssertionError] = []
         names = ("stranger", "web", "web #1-0123456789ab")
         self.strangers = {installation.account.mint(name)[1] for name in names}
+        self._as_found: dict[str, KeyFacts] = {}
         self.excused: set[Path] = set()
         self.dead: set[str] = set()
         installation.tap.watchers.append(self._watch)
 
     def _watch(self, passing: Passing) -> None:
         """Whoever calls may take a failed check for a failure of the call, so it is kept as well as raised."""
-        if passing.side is Side.AFTER and changes_something(passing.name):
-            try:
+        try:
+            if passing.side is Side.AFTER and changes_something(passing.name):
                 self.check_instant()
-            except AssertionError as broken:
-                self._broken.append(broken)
-                raise
+            if passing.side is Side.BEFORE and passing.name == "openrouter POST /keys":
+                self._look_before_a_create()
+        except AssertionError as broken:
+            self._broken.append(broken)
+            raise
 
     def emptied(self, file: Path) -> None:
         """A person took the key out of ``file``: it may hold none until it is delivered again."""
@@ -58,20 +62,26 @@ class Truth:
     # --- at every instant --------------------------------------------------------------------------------------
 
     def check_instant(self) -> None:
-        """No gap, nothing dies early, only ours, one at a time."""
+        """No gap, nothing dies early, none unrecorded, only ours, one at a time."""
         live = self._of.account.live()
-        self._no_gap(live)
-        assert live >= self.strangers, "a key that is not ours was changed"
-        for name in self._of.rotation_ids:
-            versions = self._of.versions(name)
-            assert sum(v.state in IN_FLIGHT for v in versions) <= 1, f"{name} has two versions in flight"
-            assert sum(v.state is _S.ACTIVE for v in versions) <= 1, f"{name} has two active versions"
-            if not self._revoked(name):
-                self._nothing_dies_early(versions, live)
+        revoked = {name for name in self._of.rotation_ids if self._revoked(name)}
+        if not revoked:
+            self._no_gap(live)
+        self._only_ours()
+        versions = {name: self._of.versions(name) for name in self._of.rotation_ids}
+        for name, its in versions.items():
+            assert sum(v.state in IN_FLIGHT for v in its) <= 1, f"{name} has two versions in flight"
+            assert sum(v.state is _S.ACTIVE for v in its) <= 1, f"{name} has two active versions"
+            if name not in revoked:
+                self._nothing_dies_early(its, live)
+        self._none_is_unrecorded([v for its in versions.values() for v in its])
+
+    def _only_ours(self) -> None:
+        for key in self._of.account.minted:
+            if key.hash in self.strangers:
+                assert self._as_found.setdefault(key.hash, key) == key, f"{key.name} is not ours, and was changed"
 
     def _no_gap(self, live: frozenset[str]) -> None:
-        if any(self._revoked(name) for name in self._of.rotation_ids):
-            return
         for file in (f for f in self._of.files() if f not in self.excused):
             held = self.held(file)
             if held is None:
@@ -79,6 +89,23 @@ class Truth:
                 continue
             self._served.add(file)
             assert held in live, f"{file.name} holds a key that OpenRouter does not accept"
+
+    def _none_is_unrecorded(self, versions: Sequence[KeyVersion]) -> None:
+        """Every key of ours that exists is written down by its hash or, until that is known, by its marker."""
+        hashes, markers = {v.key_hash for v in versions}, {v.marker for v in versions}
+        for key in self._of.account.minted:
+            if key.state == "deleted" or key.hash in hashes | self.strangers:
+                continue
+            mark = MARKER.search(key.name)
+            known = mark is not None and mark["marker"] in markers
+            assert known, f"{key.name} exists, and nothing is written down of it"
+
+    def _look_before_a_create(self) -> None:
+        """Before a key is asked for: the intention is stored, and no earlier create is left that nobody looked for."""
+        versions = [v for name in self._of.rotation_ids for v in self._of.versions(name)]
+        assert any(v.state is _S.CREATING for v in versions), "a key is asked for, and nothing is written down of it"
+        unlooked = [v for v in versions if v.state is _S.ABANDONED and v.settles_at and v.looked_at is None]
+        assert len(self._of.rotation_ids) > 1 or not unlooked, "a key is asked for again, before anybody looked"
 
     def held(self, file: Path) -> str | None:
         """The hash of the key that a file holds; None when it holds none."""
