@@ -116,6 +116,8 @@ def _adoptable(rotator: Rotator, connection_id: str, key_hash: str) -> RemoteKey
         raise InvalidInput(
             "--adopt-hash", "the account has no key with this hash", "OpenRouter's key page and GET /keys show hashes."
         )
+    if marked := MARKER.search(found.name):
+        rotator.store.rotations.refuse_unsettled(marked["marker"])
     if found.disabled:
         raise InvalidInput("--adopt-hash", "that key is disabled", "Enable it first, or create without --adopt-hash.")
     return found

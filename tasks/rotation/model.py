@@ -144,6 +144,8 @@ class KeyVersion:
     """Until then a create whose outcome is unknown may still land, and is looked for."""
     looked_at: datetime | None = None
     """The last look for a create whose outcome is unknown."""
+    released_at: datetime | None = None
+    """When its rotation was deleted and its key left alive, for another rotation to adopt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def finish(turn: Turn) -> None:
                 *(told(v, "key_released", at=turn.now, actor=turn.actor, why=why) for v in alive),
                 turn.event("rotation_deleted", why=str(turn.rotation.removal)),
             ),
-            versions=tuple((v, replace(v, has_key=False)) for v in alive),
+            versions=tuple((v, replace(v, has_key=False, released_at=turn.now)) for v in alive),
             rotation=(turn.rotation, replace(turn.rotation, removed_at=turn.now)),
         )
     )

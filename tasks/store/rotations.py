@@ -92,6 +92,19 @@ class Rotations:
         if owner is not None:
             raise Conflict(f"That key belongs to the rotation {owner} already.", "Adopt another one.")
 
+    def refuse_unsettled(self, marker: str) -> None:
+        """Raise ``Conflict`` when a version waits for the key with this marker: to use it, or to delete it."""
+        waits = KeyVersionRow.state.in_([VersionState.CREATING, VersionState.ABANDONED])
+        query = (
+            sa.select(RotationRow.name, KeyVersionRow.number)
+            .join(KeyVersionRow, KeyVersionRow.rotation_id == RotationRow.id)
+            .where(KeyVersionRow.marker == marker, waits)
+        )
+        with self._database.read() as connection:
+            found = connection.execute(query).first()
+        if found is not None:
+            raise Conflict(f"That key is being made for {found.name} (version {found.number}).", "Adopt another one.")
+
     def versions(self, rotation_id: str) -> tuple[KeyVersion, ...]:
         """Every version, deleted ones included, by number."""
         with self._database.read() as connection:
@@ -149,7 +162,8 @@ class Rotations:
     def insert(self, rotation: Rotation, change: Change, destinations: Iterable[NewDestination]) -> None:
         """Store a new rotation with what comes with it, awake.
 
-        Raises ``Conflict`` when the name is taken, ``NotFound`` when its connection was deleted meanwhile.
+        Raises ``Conflict`` when the name is taken or another rotation holds an adopted key, ``NotFound`` when its
+        connection was deleted meanwhile.
         """
         with self._database.write() as connection:
             self._hold_connection(connection, rotation)
@@ -163,10 +177,20 @@ class Rotations:
             except sa.exc.IntegrityError:
                 raise _taken(rotation.name) from None
             self._insert_destinations(connection, rotation, destinations)
+            self._let_go(connection, change)
             write_change(connection, self._cipher, change)
             # It may bring a workspace, or an adopted key, that the last look for bindings did not see.
             its_connection = sa.update(ConnectionRow).where(ConnectionRow.id == rotation.connection_id)
             connection.execute(its_connection.values(binds_keys=True))
+
+    def _let_go(self, connection: sa.Connection, change: Change) -> None:
+        """Mark keys as released whose rotation the release before closed, which does not do it itself."""
+        adopted = [new.key_hash for _, new in change.versions if new.key_hash]
+        closed = sa.select(RotationRow.removed_at).where(RotationRow.id == KeyVersionRow.rotation_id).scalar_subquery()
+        left = (KeyVersionRow.key_hash.in_(adopted), KeyVersionRow.released_at.is_(None), closed.is_not(None))
+        alive = KeyVersionRow.state != str(VersionState.DELETED)
+        if adopted:
+            connection.execute(sa.update(KeyVersionRow).where(*left, alive).values(released_at=closed))
 
     def update(
         self,

@@ -11,6 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from tasks.store.columns import Moment, Span
 
 _IN_FLIGHT = "state IN ('planned', 'creating', 'created', 'proven')"
+_HELD = "state <> 'deleted' AND released_at IS NULL"
 _ID = sa.String(36)
 
 
@@ -159,6 +160,13 @@ class KeyVersionRow(Base):
             sqlite_where=sa.text("state = 'active'"),
             postgresql_where=sa.text("state = 'active'"),
         ),
+        sa.Index(
+            "uq_key_versions_key_hash",
+            "key_hash",
+            unique=True,
+            sqlite_where=sa.text(_HELD),
+            postgresql_where=sa.text(_HELD),
+        ),
         sa.Index("ix_key_versions_key_hash", "key_hash"),
         sa.Index("ix_key_versions_marker", "marker"),
     )
@@ -196,6 +204,7 @@ class KeyVersionRow(Base):
     delete_at: Mapped[datetime | None]
     settles_at: Mapped[datetime | None]
     looked_at: Mapped[datetime | None]
+    released_at: Mapped[datetime | None]
 
 
 class DestinationRow(Base):

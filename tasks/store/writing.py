@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from config.secret import Secret
-from tasks.rotation.errors import Overtaken
+from tasks.rotation.errors import Conflict, Overtaken
 from tasks.rotation.model import Delivery, Event, KeyVersion
 from tasks.rotation.ports import Change
 from tasks.store.cipher import Cipher
@@ -23,7 +23,8 @@ def write_change(connection: sa.Connection, cipher: Cipher, change: Change) -> N
     """Write everything of ``change`` but the rotation's own row.
 
     Raises ``Overtaken`` when a version is no longer in the state that the change was decided from, or when
-    another version took its number or its place in line; the caller's transaction then rolls back.
+    another version took its number or its place in line; ``Conflict`` when another rotation holds its key. The caller's
+    transaction then rolls back.
     """
     for before, after in sorted(change.versions, key=lambda pair: pair[0] is None):
         if before is None:
@@ -47,6 +48,8 @@ def _insert_version(connection: sa.Connection, version: KeyVersion) -> None:
     try:
         connection.execute(sa.insert(KeyVersionRow).values(version_values(version)))
     except sa.exc.IntegrityError:
+        if version.key_hash is not None:
+            raise _held(version) from None
         raise Overtaken(f"version {version.number} was planned by someone else meanwhile") from None
 
 
@@ -55,8 +58,21 @@ def _update_version(connection: sa.Connection, before: KeyVersion, after: KeyVer
     if before.has_key and not after.has_key:
         values["key_sealed"] = None
     guard = (KeyVersionRow.id == before.id, KeyVersionRow.state == str(before.state))
-    if values and connection.execute(sa.update(KeyVersionRow).where(*guard).values(values)).rowcount != 1:
-        raise Overtaken(f"version {before.number} is no longer {before.state}")
+    try:
+        if values and connection.execute(sa.update(KeyVersionRow).where(*guard).values(values)).rowcount != 1:
+            raise Overtaken(f"version {before.number} is no longer {before.state}")
+    except sa.exc.IntegrityError:
+        if "key_hash" not in values:
+            raise
+        raise _held(after) from None
+
+
+def _held(version: KeyVersion) -> Conflict:
+    """What the key's holder does with it is not to be touched: least of all may who comes second delete it."""
+    return Conflict(
+        f"Another rotation holds the key {version.key_hash} already.",
+        "`rotator rotation list` shows them; adopt another.",
+    )
 
 
 def _store_key(connection: sa.Connection, cipher: Cipher, version_id: str, key: Secret) -> None:
