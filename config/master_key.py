@@ -16,6 +16,7 @@ from typing import Final
 
 from config.secret import Secret
 from config.settings import Settings, SettingsError
+from config.short_file import read_short_file
 
 KEY_BYTES: Final = 32
 
@@ -71,7 +72,7 @@ class MasterKeySource:
             status = self.path.stat()
             stamp = (status.st_mtime_ns, status.st_ino)
             if stamp != self._stamp:
-                self._keys = parse_ring(Secret(self.path.read_text(encoding="utf-8") or " "), source=self.name)
+                self._keys = parse_ring(Secret(read_short_file(self.path) or " "), source=self.name)
                 self._stamp = stamp
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError((f"{self.path}: cannot read the master key: {error}",)) from None
@@ -95,9 +96,19 @@ def write_private(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+        _confirm_name(path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def _confirm_name(path: Path) -> None:
+    """Have the disk keep a new name in its folder: rows that need the file's keys are committed after this."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def master_key_source(settings: Settings) -> MasterKeySource:
@@ -124,6 +135,7 @@ def _create_once(path: Path) -> bool:
     write_private(draft, generate_master_key().reveal() + "\n")
     try:
         os.link(draft, path)
+        _confirm_name(path)
     except FileExistsError:
         return False
     finally:

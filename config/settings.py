@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from config.secret import Secret
+from config.short_file import read_short_file
 
 PREFIX: Final = "ROTATOR_"
 _SECRETS: Final = frozenset({"database_url", "broker_url", "master_key", "flower_basic_auth"})
@@ -220,10 +221,11 @@ def _read_one(name: str, environment: Mapping[str, str], values: dict[str, objec
         faults.append(f"{variable}: set it or {variable}_FILE, not both")
     elif path is not None and holds_secret(name):
         try:
-            values[name] = Path(path).read_text(encoding="utf-8").strip()
+            values[name] = read_short_file(Path(path)).strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            faults.append(f"{variable}_FILE: cannot read {path}: {reason}")
+            named = path if os.path.lexists(path) else "what it names"  # which may be the secret itself, by mistake
+            faults.append(f"{variable}_FILE: cannot read {named}: {reason}")
         if name == "master_key":
             values["master_key_file"] = Path(path)
     elif text is not None:

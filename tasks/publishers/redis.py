@@ -24,6 +24,7 @@ from redis.retry import Retry
 from redis.utils import str_if_bytes
 
 from config.secret import Secret
+from config.short_file import read_short_file
 from tasks.publishers._checks import FIELD, printable, query_options, validated
 from tasks.publishers._redis_faults import TIMEOUT_S, asked
 from tasks.rotation.errors import Conflict, InvalidInput, OperatorNeeded
@@ -255,7 +256,7 @@ def _password(options: RedisOptions) -> str | None:
     if options.password_file is None:
         return None
     try:
-        return options.password_file.read_text(encoding="utf-8").rstrip("\r\n") or None
+        return read_short_file(options.password_file).rstrip("\r\n") or None
     except (OSError, UnicodeDecodeError):
         pass
     # Raised outside the handler: a decoding error holds the file's content.

@@ -1,0 +1,39 @@
+"""Reads a small file that a person named, and neither hangs on what is no file nor swallows what is endless."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import time
+from pathlib import Path
+from typing import Final
+
+LARGEST_BYTES: Final = 65_536
+"""Far more than any key, ring of keys, URL or password."""
+PATIENCE_S: Final = 5.0
+"""How long a pipe, such as a shell's ``<(pass show key)``, may take; a file takes no time."""
+
+
+def read_short_file(path: Path) -> str:
+    """The file's text. Raises ``OSError`` with a reason for people, ``UnicodeDecodeError`` for what is not UTF-8."""
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "no path holds a NUL")
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        return _content(descriptor).decode()
+    finally:
+        os.close(descriptor)
+
+
+def _content(descriptor: int) -> bytes:
+    content, give_up_at, waiting = b"", time.monotonic() + PATIENCE_S, select.poll()
+    waiting.register(descriptor, select.POLLIN)
+    while len(content) <= LARGEST_BYTES:
+        if not waiting.poll(max(0.0, give_up_at - time.monotonic()) * 1000):
+            raise OSError(errno.ETIMEDOUT, f"nothing came out of it within {PATIENCE_S:g} s")
+        piece = os.read(descriptor, LARGEST_BYTES)
+        if not piece:
+            return content
+        content += piece
+    raise OSError(errno.EFBIG, f"it is larger than {LARGEST_BYTES // 1024} KiB")
