@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
+from config.redaction import redact
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 DONE, FAILED, MISUSE = 0, 1, 2
 _ORDER: Final = (
@@ -33,12 +36,14 @@ class Commands(TyperGroup):
         ours = args[: args.index("--")] if "--" in args else args
         if not all(_is_text(argument) for argument in ours):
             raise typer.Exit(complain(MisuseError("an argument is not UTF-8 text")))
-        return super().parse_args(ctx, args)
+        with _discreet():
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:  # Typer's types for both are private
         """Run the command. Raises ``typer.Exit``; usage errors and a broken pipe are left to Typer."""
         try:
-            return super().invoke(ctx)
+            with _discreet():
+                return super().invoke(ctx)
         except (typer.Exit, typer.Abort, typer.TyperException, BrokenPipeError):
             raise
         except Exception as error:  # noqa: BLE001 - the last line of defence: a traceback could print a secret
@@ -48,6 +53,21 @@ class Commands(TyperGroup):
 def _is_text(argument: str) -> bool:
     """Whether it came in UTF-8; Python marks bytes that did not."""
     return not any("\ud800" <= character <= "\udfff" for character in argument)
+
+
+@contextmanager
+def _discreet() -> Iterator[None]:
+    """Let no usage error of Typer's repeat a key that was given where none belongs."""
+    try:
+        yield
+    except typer.TyperException as error:
+        error.message = _fit_to_show(error.message)
+        raise
+
+
+def _fit_to_show(text: str) -> str:
+    """``text`` without what looks like a key, and without what would steer a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in redact(text))
 
 
 def complain(error: Exception) -> int:
@@ -75,7 +95,7 @@ def example(*lines: str) -> str:
 
 def note(message: str) -> None:
     """Tell the person something that is no result: stderr, so that stdout stays fit for a pipe."""
-    typer.echo(message, err=True)
+    typer.echo(_fit_to_show(message), err=True)
 
 
 def _say(code: int, lines: Iterable[str]) -> int:

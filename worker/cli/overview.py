@@ -30,7 +30,9 @@ def status(json: Json = False) -> None:
 
 def watch(
     rotation: Annotated[str | None, typer.Argument(metavar="NAME", show_default=False)] = None,
-    every: Annotated[float, typer.Option(metavar="S", min=0.2, help="Look again after this many seconds.")] = 1.0,
+    every: Annotated[
+        float, typer.Option(metavar="S", min=0.2, max=86_400, help="Look again after this many seconds.")
+    ] = 1.0,
 ) -> None:
     """Watch rotations, key versions and events live.
 

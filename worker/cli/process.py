@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.guard import example
+from worker.cli.guard import MisuseError, example
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,7 +37,7 @@ def up(
 
 def emulator(
     port: Annotated[int, typer.Option(metavar="P", min=0, max=65_535, help="Port on loopback; 0: a free one.")] = 0,
-    latency: Annotated[float, typer.Option(metavar="S", min=0, help="Let every call wait S seconds.")] = 0.0,
+    latency: Annotated[float, typer.Option(metavar="S", min=0, max=3600, help="Let every call wait S seconds.")] = 0.0,
     seed: Annotated[int, typer.Option(metavar="N", help="Makes faults with a probability repeat.")] = 0,
     fault: Annotated[
         list[str] | None,
@@ -48,8 +48,14 @@ def emulator(
 
     It takes only management keys that begin with "emulator-". Never give it a real one.
     """
+    from tasks.providers.openrouter.emulator import parse_fault
     from tasks.providers.openrouter.emulator.__main__ import main
 
+    for rule in fault or ():
+        try:
+            parse_fault(rule)
+        except ValueError as error:
+            raise MisuseError(f"--fault: {error}") from None
     options = ["--port", str(port), "--latency", str(latency), "--seed", str(seed)]
     code = main([*options, *(part for rule in fault or () for part in ("--fault", rule))])
     raise typer.Exit(code)

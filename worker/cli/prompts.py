@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from config.secret import Secret
+from config.short_file import read_short_file
 from worker.cli.guard import FAILED, MisuseError, note
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -23,7 +24,7 @@ def read_management_key(*, stdin: bool, file: Path | None) -> Secret:
     if stdin and file is not None:
         raise MisuseError("--api-key-stdin and --api-key-file exclude each other")
     if stdin:
-        return _not_empty(sys.stdin.read(), "stdin")
+        return _from_stdin()
     if file is not None:
         return _from_file(file)
     if not interactive():
@@ -55,9 +56,18 @@ def interactive() -> bool:
     return sys.stdin.isatty()
 
 
+def _from_stdin() -> Secret:
+    try:
+        return _not_empty(sys.stdin.read(), "stdin")
+    except UnicodeDecodeError:
+        pass
+    # Raised outside the handler: the foreign error holds what was given.
+    raise MisuseError("--api-key-stdin: what came in on stdin is not UTF-8 text")
+
+
 def _from_file(path: Path) -> Secret:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_short_file(path)
     except OSError as error:
         raise MisuseError(f"--api-key-file: cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:

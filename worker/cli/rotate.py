@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.guard import MisuseError, complain, example, note
+from worker.cli.guard import DONE, FAILED, MisuseError, complain, example, note
 from worker.cli.output import Json, Local, Name, put
 from worker.cli.prompts import Yes, confirm
 from worker.cli.session import operations
@@ -90,13 +90,18 @@ def undo(name: Name, wait: Wait = False, local: Local = False, json: Json = Fals
 def _each(
     ops: Operations, names: list[str], ask: Callable[[str], RotateAnswer], waiting: Waiting, *, json: bool
 ) -> None:
-    """Ask for each, then wait for each; one that fails stops no other. Ends with the worst exit code."""
-    codes, answers = [0], []
+    """Ask for each, then wait for each; one that fails stops no other.
+
+    Ends with the worst exit code; but misuse, which says that nothing was changed, only when nothing was asked for.
+    """
+    codes, answers = [DONE], []
     for name in names:
         try:
             answers.append(ask(name))
         except Exception as error:  # noqa: BLE001 - told like any other, but after it the others still get their turn
             codes.append(complain(error))
+    if answers:
+        codes = [min(code, FAILED) for code in codes]
     _tell(answers, wait=waiting.wait, local=waiting.local, json=json)
     if waiting.wait or waiting.local:
         from worker.cli.progress import follow

@@ -38,10 +38,10 @@ def run(
         typer.Option("--signal", metavar="SIGNAL", help="On a new version send this (HUP, USR1), do not restart."),
     ] = None,
     poll: Annotated[
-        float, typer.Option(metavar="S", min=0.1, help="Look for a new version this often, seconds.")
+        float, typer.Option(metavar="S", min=0.1, max=86_400, help="Look for a new version this often, seconds.")
     ] = 5.0,
     grace: Annotated[
-        float, typer.Option(metavar="S", min=0.0, help="Seconds between SIGTERM and SIGKILL at a restart.")
+        float, typer.Option(metavar="S", min=0.0, max=86_400, help="Seconds between SIGTERM and SIGKILL at a restart.")
     ] = 10.0,
 ) -> None:
     """Run a command with the current key in its environment.
