@@ -16,9 +16,9 @@ from config.secret import Secret
 from tasks.rotation.errors import LeaseLost, NotFound, Overtaken
 from tasks.rotation.model import Delivery, Destination, Snapshot, VersionState
 from tasks.rotation.ports import Change, Lease
-from tasks.store import sealed
+from tasks.store import schema, sealed
 from tasks.store.cipher import Cipher
-from tasks.store.columns import Moment, as_moment
+from tasks.store.columns import NO_LEASE_LASTS_MS, Moment, as_moment
 from tasks.store.database import Database
 from tasks.store.refusals import told_of
 from tasks.store.rows import difference, rotation_of, rotation_values, version_of
@@ -27,9 +27,8 @@ from tasks.store.writing import pause_connection, write_change
 
 _MARGIN = timedelta(seconds=2)
 """How much earlier than the database we take a lease to have run out."""
-NO_LEASE_LASTS_MS = 15 * 60_000
-"""A lease that ends later than this was written before the clock was set back; it counts as none. Should its
-holder still be alive, the fence keeps it from writing."""
+_SPARE = timedelta(seconds=5)
+"""How much longer than was asked for a lease is renewed, so that of many short calls not each writes to the database."""
 
 
 class LeasedStore:
@@ -60,6 +59,7 @@ class LeasedStore:
         )
         with self._database.write() as connection:
             fence = connection.execute(statement).scalar_one_or_none()
+            schema.record_work(connection, now)
         return None if fence is None else Lease(rotation_id, owner, fence, asked_at_s + self._span.total_seconds())
 
     def keep_lease(self, lease: Lease, needed: timedelta) -> None:
@@ -67,7 +67,7 @@ class LeasedStore:
         wanted = needed + _MARGIN
         if lease.ends_at_s - time.monotonic() < wanted.total_seconds():
             with self._database.write() as connection:
-                ends_at_s = self._renew(connection, lease, {}, span=max(self._span, wanted))
+                ends_at_s = self._renew(connection, lease, {}, span=max(self._span, wanted + _SPARE))
             lease.ends_at_s = ends_at_s
 
     def release_lease(self, lease: Lease, *, wake_at: datetime | None, seen_revision: int) -> bool:

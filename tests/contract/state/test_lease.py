@@ -135,6 +135,20 @@ def test_keeping_it_lasts_as_long_as_was_asked_for_however_short_leases_are(
     assert rows.one("SELECT lease_until FROM rotations") >= before + 20_000
 
 
+def test_keeping_it_for_call_after_call_is_not_a_commit_for_each(
+    rotator: Rotator, rotation: Rotation, rows: Rows, clock: Clock
+) -> None:
+    """A look asks for it before each key of an account, of which there may be thousands."""
+    lease = _take(rotator, rotation)
+    rotator.store.leased.keep_lease(lease, timedelta(seconds=80))
+    renewed = rows.one("SELECT lease_until FROM rotations")
+    for _ in range(10):
+        clock.advance(timedelta(milliseconds=100))
+        lease.ends_at_s -= 0.1
+        rotator.store.leased.keep_lease(lease, timedelta(seconds=80))
+    assert rows.one("SELECT lease_until FROM rotations") == renewed
+
+
 def test_a_renewal_that_was_rolled_back_does_not_count(rotator: Rotator, rotation: Rotation) -> None:
     """Else a worker would believe in a lease that the database ended, and call OpenRouter beside its successor."""
     lease = _take(rotator, rotation)
