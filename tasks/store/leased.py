@@ -28,7 +28,7 @@ from tasks.store.writing import pause_connection, write_change
 _MARGIN = timedelta(seconds=2)
 """How much earlier than the database we take a lease to have run out."""
 _SPARE = timedelta(seconds=5)
-"""How much longer than was asked for a lease is renewed, so that of many short calls not each writes to the database."""
+"""How much longer than was asked for a lease is renewed, so that not each of many short calls writes."""
 
 
 class LeasedStore:
