@@ -15,6 +15,9 @@ from sqlalchemy.sql.functions import FunctionElement
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+NO_LEASE_LASTS_MS = 15 * 60_000
+"""A lease that ends later than this was written before the clock was set back; it counts as none. Should its
+holder still be alive, the fence keeps it from writing."""
 
 
 def as_millis(moment: datetime) -> int:

@@ -8,9 +8,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from tasks.store import schema
-from tasks.store.columns import Moment
+from tasks.store.columns import NO_LEASE_LASTS_MS, Moment
 from tasks.store.database import Database
-from tasks.store.leased import NO_LEASE_LASTS_MS
 from tasks.store.tables import HeartbeatRow, RotationRow
 from tasks.store.writing import upsert
 

@@ -22,9 +22,8 @@ from alembic.script import ScriptDirectory
 from config.secret import Secret
 from tasks.rotation.errors import OperatorNeeded
 from tasks.store.cipher import Cipher
-from tasks.store.columns import Moment, as_millis
+from tasks.store.columns import NO_LEASE_LASTS_MS, Moment, as_millis
 from tasks.store.database import Database
-from tasks.store.leased import NO_LEASE_LASTS_MS
 from tasks.store.sealed import CHECK_PLACE
 from tasks.store.tables import InstallationRow, MigrationRow, RotationRow
 
@@ -36,6 +35,8 @@ _TABLE_LOCK_MS: Final = 5_000
 """How long a migration waits for a table; everyone else waits behind it, so it is shorter than their patience."""
 _AT_WORK_MS: Final = 120_000
 """How long ago a release's workers may have been seen and count as running."""
+_NOTED_FOR_MS: Final = 10_000
+"""How long a note that workers run is good enough."""
 
 
 @cache
@@ -95,8 +96,11 @@ def _newer(connection: sa.Connection, found: str) -> str:
 
 
 def record_work(connection: sa.Connection, now: sa.ColumnElement[int]) -> None:
-    """Workers of this release are at work: no migration that they cannot live with may come now."""
-    seen = sa.update(MigrationRow).where(MigrationRow.revision == newest())
+    """Workers of this release are at work: no migration that they cannot live with may come now. Noted now and then
+    only, so that workers do not wait for each other to write it."""
+    noted = sa.type_coerce(MigrationRow.worked_at, sa.BigInteger)
+    stale = sa.or_(noted.is_(None), noted < now - _NOTED_FOR_MS, noted > now)
+    seen = sa.update(MigrationRow).where(MigrationRow.revision == newest(), stale)
     connection.execute(seen.values(worked_at=sa.type_coerce(now, Moment)))
 
 

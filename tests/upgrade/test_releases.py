@@ -13,6 +13,7 @@ from tests.contract.state.scene import Clock, Rows
 from tests.upgrade.releases import NEWEST, Releases, revisions
 
 STILL_AT_WORK = timedelta(minutes=2)
+MILLISECOND = timedelta(milliseconds=1)
 
 
 def test_the_release_before_goes_on_and_restarts_on_the_next_schema(
@@ -108,7 +109,9 @@ def test_no_step_back_is_made_while_workers_of_the_newer_release_run(
     releases.add("9001", works_with=NEWEST)
     store.upgrade()
     store.record_tick()
-    clock.advance(STILL_AT_WORK - timedelta(seconds=1))
+    clock.advance(timedelta(seconds=5))
+    store.record_tick()
+    clock.advance(STILL_AT_WORK - timedelta(seconds=6))
     with pytest.raises(OperatorNeeded, match="release that needs schema 9001 were at work") as refused:
         store.downgrade()
     assert refused.value.remedy == "Stop them, wait two minutes, and run this again."
@@ -126,8 +129,11 @@ def test_no_step_back_is_made_while_a_lease_is_held(
     _rotation(rows)
     releases.add("9001", works_with=NEWEST)
     store.upgrade()
-    lease = store.leased.take_lease("r1", "worker")
-    assert lease is not None
+    assert store.leased.take_lease("r1", "worker") is not None
+    with pytest.raises(OperatorNeeded, match="release that needs schema 9001 were at work"):
+        store.downgrade()
+    rows.ask("UPDATE rotations SET lease_until = lease_until + :longer", longer=STILL_AT_WORK // MILLISECOND)
+    clock.advance(STILL_AT_WORK)
     with pytest.raises(OperatorNeeded, match="A worker holds web at this moment"):
         store.downgrade()
     clock.advance(timedelta(minutes=15))
@@ -164,6 +170,7 @@ def test_two_releases_at_once_wait_for_every_lease(
     store.upgrade()
     _rotation(rows)
     assert store.leased.take_lease("r1", "worker") is not None
+    rows.ask("UPDATE migrations SET worked_at = NULL")
     releases.add("9001", works_with=NEWEST)
     releases.add("9002", works_with="9001")
     with pytest.raises(OperatorNeeded, match="A worker holds web at this moment"):
