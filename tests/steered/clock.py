@@ -22,6 +22,8 @@ class SteeredClock:
     def __init__(self, start: datetime = START) -> None:
         self._now = start
         self._ahead = timedelta(0)
+        self.was_set_back = False
+        """Whether the database has seen a later time than it sees now."""
         self._alarms: list[tuple[datetime, int, Callable[[], object]]] = []
         self._order = count()
 
@@ -60,6 +62,7 @@ class SteeredClock:
     def step(self, span: timedelta) -> None:
         """Somebody sets the database's clock forward, or with a negative span back. No time passes by it."""
         self._ahead += span
+        self.was_set_back = self.was_set_back or span < timedelta(0)
 
     def sleep(self, seconds: float) -> None:
         """In place of ``time.sleep``."""

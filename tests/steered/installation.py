@@ -131,6 +131,7 @@ class Installation:
             {"ROTATOR_DATA_DIR": str(folder / "data"), "ROTATOR_OPENROUTER_BASE_URL": BASE_URL, **given}
         )
         self._ticks_now, self._ticked_at = 0, clock.now()
+        self._ending = ExitStack()
         self.rotation_ids: dict[str, str] = {}
         self.database = Database(make_engine(self.settings.database()), self.clock.expression())
         """For looking; the worker has its own."""
@@ -228,6 +229,12 @@ class Installation:
         while not (found := [v for v in self.versions(name) if v.state is state]):
             assert self._go_on(end), f"no version ever got {state}: {self.states()}\n{self._story()}"
         return found[0]
+
+    def run_past(self, state: VersionState, name: str = "web") -> None:
+        """Work and let time pass until a version of the rotation is in this state, or has it behind it."""
+        end = self.clock.now() + timedelta(days=400)
+        while not any(_has_been(v, state) for v in self.versions(name)):
+            assert self._go_on(end), f"no version ever got {state}: {self.states()}\n{self._story()}"
 
     def _go_on(self, end: datetime) -> bool:
         """Let time pass until there is something to do, and do it; False when that is not before ``end``."""
@@ -388,10 +395,21 @@ class Installation:
             f"{s.event.at:%d %H:%M:%S} v{s.event.version} {s.event.name}: {s.event.why}" for s in stored[-60:]
         )
 
+    def on_close(self, act: Callable[[], object]) -> None:
+        """Let something happen at the end of the test."""
+        self._ending.callback(act)
+
     def close(self) -> None:
         """End the worker."""
+        self._ending.close()
         self.rotator.close()
         self.database.close()
+
+
+def _has_been(version: KeyVersion, state: VersionState) -> bool:
+    """Whether it was in this state of its end, or has skipped it because its key was found gone."""
+    skipped = version.state is VersionState.DELETED and version.retiring_at is not None
+    return skipped or getattr(version, f"{state}_at") is not None
 
 
 def _rests(snapshot: Snapshot) -> bool:
