@@ -30,6 +30,8 @@ from tests.soak.unit import Unit, wait_until
 
 FREEZE_S: Final = (55.0, 70.0)
 """Longer than any lease while a call to OpenRouter is on its way: it is renewed to 52 s then (15 s otherwise)."""
+GRACE_S: Final = 75.0
+"""How long a process may take to end when asked to, as in docker-compose.yml; then it is killed."""
 RECOVERY_TIMEOUT_S: Final = 120.0
 _REST_S: Final = (0.5, 3.0)
 _BACK_TIMEOUT_S: Final = 90.0
@@ -146,9 +148,15 @@ class Chaos:
         if down_s:
             unit.stay_down(down_s)
         unit.send(number)
-        wait_until(f"{unit.name} is back", lambda: unit.starts > starts and unit.running, timeout_s=_BACK_TIMEOUT_S)
-        kept = " and kept down" if down_s else ""
-        return f"{_kind(unit)} {number.name}{kept}"
+        back = lambda: unit.starts > starts and unit.running  # noqa: E731 - a condition, asked for twice
+        how = f"{_kind(unit)} {number.name}{' and kept down' if down_s else ''}"
+        try:
+            wait_until(f"{unit.name} is back", back, timeout_s=GRACE_S)
+        except TimeoutError:
+            unit.kill_family()
+            wait_until(f"{unit.name} is back", back, timeout_s=_BACK_TIMEOUT_S)
+            return f"{how}, then SIGKILL"
+        return how
 
     def _kill_pool_child(self, dice: random.Random) -> str | None:
         """One process of a worker's pool, perhaps in the middle of a step."""

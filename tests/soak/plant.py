@@ -32,7 +32,7 @@ SHORTENED: Final[Mapping[str, str]] = {
     # What a soak of minutes cannot wait for; every other setting is the production default.
     "TICK_S": "1",
     "LEASE_S": "15",
-    "SETTLE_S": "20",
+    "SETTLE_S": "30",  # with a lease of 52 s, longer than a worker is frozen: then no create can land after it
     "RETRY_BASE_S": "0.5",
     "RETRY_MAX_S": "5",
     "ATTENTION_RETRY_S": "30",

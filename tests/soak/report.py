@@ -51,6 +51,7 @@ class Report:
     longest_stall_s: float
     rest_s: float | None
     orphans_before_reconcile: int
+    reconciled: bool
     attention: int
     leaks: tuple[str, ...]
     searched: Mapping[str, int]
@@ -70,8 +71,12 @@ class Report:
         yield from self.tally.failures
         if self.tally.refused or self.tally.emptied or self.tally.unanswered or not self.tally.calls:
             yield "the applications were not served without a gap"
+        if self.orphans_before_reconcile:
+            yield f"{self.orphans_before_reconcile} orphans were left to the hourly reconcile"
         if self.rest_s is None:
             yield "it did not come to rest"
+        if not self.reconciled:
+            yield "no worker reconciled at the end"
         if self.unrecovered:
             yield f"{self.unrecovered} disturbances were not recovered from"
         yield from (f"leak: {leak}" for leak in self.leaks)

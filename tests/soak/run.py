@@ -27,7 +27,7 @@ from tests.soak.unit import Unit, wait_until
 from tests.soak.verdict_at_rest import judge
 
 REST_TIMEOUT_S: Final = 300.0
-"""A lease of 82 s at worst, a message that a worker was told of 60 s ago, 20 s of looking; and time to work."""
+"""A lease of 87 s at worst, a message that a worker was told of 60 s ago, 30 s of looking; and time to work."""
 _SETUP_TIMEOUT_S: Final = 300.0
 _PAUSE_TIMEOUT_S: Final = 60.0
 _TOLD_EVERY_S: Final = 15.0
@@ -82,6 +82,7 @@ class _Rested:
     calmed_at: float
     seconds: float | None
     orphans_before: int
+    reconciled: bool
     facts: Facts = field(repr=False)
 
 
@@ -120,7 +121,8 @@ class _Run:
         keys = create_load(operations, load, places, servers.shop.url, password_canary=self._stage.canaries.password)
         strangers = mint_strangers(servers.emulator_url, keys[0])
         wait_until("every rotation has a key in service", self._all_serve, timeout_s=_SETUP_TIMEOUT_S)
-        self._hourly.until_done()
+        if not self._hourly.done():
+            raise TimeoutError("no worker reconciled, before any chaos")
         return _Loaded(places, strangers, applications, tally)
 
     def _all_serve(self) -> bool:
@@ -136,10 +138,10 @@ class _Run:
             wait_until(f"{name} is paused", pause, timeout_s=_PAUSE_TIMEOUT_S)
         seconds = time.time() - calmed_at if self._comes_to_rest() else None
         orphans_before = judge(self._facts(loaded)).orphans
-        self._hourly.until_done()
+        reconciled = self._hourly.done()
         self._comes_to_rest()
         loaded.applications.end()
-        return _Rested(calmed_at, seconds, orphans_before, self._facts(loaded))
+        return _Rested(calmed_at, seconds, orphans_before, reconciled, self._facts(loaded))
 
     def _comes_to_rest(self) -> bool:
         try:
@@ -209,6 +211,7 @@ class _Run:
             longest_stall_s=round(longest_stall(moments, ended_at=rested.calmed_at), 1),
             rest_s=rested.seconds and round(rested.seconds, 1),
             orphans_before_reconcile=rested.orphans_before,
+            reconciled=rested.reconciled,
             attention=stage.ledger.attention(),
             leaks=tuple(search(hunt, stage.servers, stage.folder, canaries=tuple(stage.canaries))),
             blind=tuple(unsearched(hunt)),
