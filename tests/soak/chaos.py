@@ -33,7 +33,7 @@ FREEZE_S: Final = (55.0, 70.0)
 GRACE_S: Final = 75.0
 """How long a process may take to end when asked to, as in docker-compose.yml; then it is killed."""
 RECOVERY_TIMEOUT_S: Final = 120.0
-_REST_S: Final = (0.5, 3.0)
+_REST_S: Final = (2.0, 6.0)
 _BACK_TIMEOUT_S: Final = 90.0
 _POLL_S: Final = 0.25
 
