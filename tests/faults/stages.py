@@ -1,4 +1,4 @@
-"""An installation for each cell: SQLite from a copied folder, PostgreSQL from one database that is put back each time."""
+"""An installation for each cell: SQLite from a copied folder, PostgreSQL from one database that is put back."""
 
 from __future__ import annotations
 

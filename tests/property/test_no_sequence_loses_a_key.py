@@ -1,23 +1,31 @@
-"""No sequence of operators' commands, faults, deaths and waiting loses the last working key, or leaves an orphan."""
+"""No sequence of operators' commands, faults, deaths and waiting loses the last working key, or leaves an orphan.
+
+What is found is printed as a script: operators' commands, faults and waiting, one a line, as few as will do.
+A nightly run tries ten times as much: ``HYPOTHESIS_PROFILE=nightly``.
+"""
 
 from __future__ import annotations
 
 import atexit
 import shutil
 import tempfile
-from contextlib import ExitStack
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+from celery.exceptions import SoftTimeLimitExceeded
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tasks.operations.requests import RotationUpdate
-from tasks.rotation.errors import Conflict, RotatorError
+from tasks.rotation.errors import Conflict, OperatorNeeded, RotatorError, Unavailable
 from tasks.rotation.model import Removal
-from tests.steered.installation import Installation, Template, copied, make_template
+from tests.property.effort import effort
+from tests.steered.installation import SECRET_NAME, Installation, Template, copied, make_template
 from tests.steered.taps import Side
 from tests.steered.truth import Truth
 
@@ -29,6 +37,11 @@ KINDS = st.sampled_from(["lost_reply", "never_arrives", "refused", "malformed", 
 STATUSES = st.sampled_from([400, 401, 403, 429, 500, 503])
 """Not 404, by which OpenRouter says that a key is gone: we believe it, and reconciling mends it if it was not so."""
 SPANS = st.sampled_from([timedelta(seconds=s) for s in (1, 7, 95, 600, 1000, 3600, 7200, 100_000)])
+STEPS = st.sampled_from([timedelta(hours=-1), timedelta(minutes=-2), timedelta(minutes=2), timedelta(hours=1)])
+SOON = st.integers(1, 40)
+"""So many calls from now."""
+NEXT = "next.env"
+"""A third file, which operators add and remove."""
 
 
 @cache
@@ -90,6 +103,18 @@ class Upheaval(RuleBasedStateMachine):
     def update(self, limit_usd: float | None) -> None:
         self.installation.operations.update_rotation("web", RotationUpdate(limit_usd=limit_usd))
 
+    @precondition(lambda self: self._there)
+    @rule(added=st.booleans())
+    def add_or_remove_a_destination(self, added: bool) -> None:
+        place, path = self.installation.destination(NEXT), self.installation.file(NEXT)
+        change = RotationUpdate(add_publish=(place,)) if added else RotationUpdate(remove_publish=(place.reveal(),))
+        try:
+            self.installation.operations.update_rotation("web", change)
+        except OperatorNeeded:
+            return  # it is there already, or it is not there
+        self.truth.excused.add(path)
+        (self.truth.left.discard if added else self.truth.left.add)(path)
+
     @rule()
     def reconcile(self) -> None:
         try:
@@ -118,9 +143,46 @@ class Upheaval(RuleBasedStateMachine):
     def let_the_next_create_land_late(self, seconds: float) -> None:
         self.installation.fail("late_effect", "POST", "/keys", seconds=seconds, times=1)
 
-    @rule(calls=st.integers(1, 40), side=st.sampled_from(Side))
+    @rule(calls=SOON, side=st.sampled_from(Side))
     def let_the_worker_die_soon(self, calls: int, side: Side) -> None:
-        self.installation.tap.kill(len(self.installation.tap.names) + calls, side)
+        self.installation.tap.kill(self._call(calls), side)
+
+    @rule(calls=SOON, side=st.sampled_from(Side))
+    def let_its_time_run_out_soon(self, calls: int, side: Side) -> None:
+        self._soon(calls, side, _out_of_time)
+
+    @rule(calls=SOON, side=st.sampled_from(Side), others=st.booleans())
+    def let_the_worker_freeze_soon(self, calls: int, side: Side, others: bool) -> None:
+        """For longer than its lease lasts, and perhaps another one works meanwhile."""
+        self._soon(calls, side, partial(self._freeze, others))
+
+    def _freeze(self, others: bool) -> None:
+        self.installation.clock.move(timedelta(minutes=10))
+        if others and self._there:
+            with closing(self.installation.worker("another")) as other, self.installation.tap.listening("another"):
+                other.engine.advance(self.installation.rotation_ids["web"])
+
+    @rule(calls=SOON, side=st.sampled_from(Side))
+    def let_the_database_fail_soon(self, calls: int, side: Side) -> None:
+        """Before a transaction, or after its commit and before its answer."""
+        failing = {"store", "desk", "tick"}
+        first = self._call(calls)
+        self.installation.tap.when(
+            lambda p: p.number >= first and p.side is side and p.name.split(".")[0] in failing, _database_fails
+        )
+
+    @rule(repeated=st.booleans())
+    def let_the_broker_lose_or_repeat_the_next_message(self, repeated: bool) -> None:
+        messages = self.installation.broker.messages
+        act = partial(_repeat, messages) if repeated else messages.clear
+        self.installation.tap.when(lambda p: p.name == "broker.put" and p.side is Side.AFTER, act)
+
+    def _call(self, calls: int) -> int:
+        return len(self.installation.tap.names) + calls
+
+    def _soon(self, calls: int, side: Side, act: Callable[[], object]) -> None:
+        number = self._call(calls)
+        self.installation.tap.when(lambda p: (p.number, p.side) == (number, side), act)
 
     @rule(file=st.sampled_from(FILES))
     def lose_a_file(self, file: str) -> None:
@@ -129,6 +191,14 @@ class Upheaval(RuleBasedStateMachine):
         if path.exists():
             path.unlink()
             self.truth.emptied(path)
+
+    @rule(file=st.sampled_from(FILES))
+    def write_to_a_file(self, file: str) -> None:
+        """Someone else puts a value of their own in place of the key."""
+        path = self.installation.file(file)
+        if path.exists():
+            self.truth.excused.add(path)
+            path.write_text(f"{SECRET_NAME}=somebody-else\n", encoding="utf-8")
 
     # --- time --------------------------------------------------------------------------------------------------
 
@@ -144,6 +214,14 @@ class Upheaval(RuleBasedStateMachine):
     def sleep_through(self, span: timedelta) -> None:
         """No worker runs."""
         self.installation.clock.move(span)
+
+    @rule(span=STEPS)
+    def set_the_clock_of_the_database(self, span: timedelta) -> None:
+        self.installation.clock.step(span)
+
+    @rule()
+    def let_an_hour_pass_with_its_rounds(self) -> None:
+        self.installation.round()
 
     # --- what must hold ----------------------------------------------------------------------------------------
 
@@ -161,17 +239,25 @@ class Upheaval(RuleBasedStateMachine):
                 self.installation.operations.pause_rotation("web")
                 self.installation.run_until_rest()
                 self.installation.operations.rotate("web")
-            self.installation.run_until_rest()
+            self.installation.settle()
+            self.truth.excused.clear()
             self.truth.check_rest()
         finally:
             self._stack.close()
             shutil.rmtree(self._folder)
 
 
+def _out_of_time() -> None:
+    raise SoftTimeLimitExceeded
+
+
+def _database_fails() -> None:
+    raise Unavailable("The database failed (it went away); nothing was changed.")
+
+
+def _repeat(messages: deque[str]) -> None:
+    messages.extend(tuple(messages))
+
+
 TestUpheaval = Upheaval.TestCase
-TestUpheaval.settings = settings(
-    max_examples=20,
-    stateful_step_count=20,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+TestUpheaval.settings = effort(100, stateful_step_count=15, suppress_health_check=list(HealthCheck))

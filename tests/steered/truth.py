@@ -24,8 +24,9 @@ _S = VersionState
 class Truth:
     """Checks one installation.
 
-    ``strangers`` are hashes of keys that are not ours: they must stay as they are. ``excused`` are files that may
-    hold a dead key, because a test broke them, and ``dead`` the hashes that a test killed behind the product's back.
+    ``strangers`` are hashes of keys that are not ours: they must stay as they are. ``excused`` are files that a test
+    broke: until they hold a live key again, they may hold anything. ``left`` are files that are no destinations any
+    more, and ``dead`` the hashes that a test killed behind the product's back.
     """
 
     def __init__(self, installation: Installation) -> None:
@@ -36,6 +37,7 @@ class Truth:
         self.strangers = {installation.account.mint(name)[1] for name in names}
         self._as_found: dict[str, KeyFacts] = {}
         self.excused: set[Path] = set()
+        self.left: set[Path] = set()
         self.dead: set[str] = set()
         installation.tap.watchers.append(self._watch)
 
@@ -82,8 +84,12 @@ class Truth:
                 assert self._as_found.setdefault(key.hash, key) == key, f"{key.name} is not ours, and was changed"
 
     def _no_gap(self, live: frozenset[str]) -> None:
-        for file in (f for f in self._of.files() if f not in self.excused):
+        for file in (f for f in self._of.files() if f not in self.left):
             held = self.held(file)
+            if file in self.excused:
+                if held not in live:
+                    continue
+                self.excused.discard(file)
             if held is None:
                 assert file not in self._served, f"{file.name} lost its key"
                 continue
