@@ -7,6 +7,7 @@ failed, 1 when one survived, could not be made, or broke its tests instead of fa
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +48,7 @@ def _outcomes(chosen: list[Mutation], folder: Path, jobs: int) -> list[Outcome |
     base = copy_project(folder / "base")
     every = sorted({test for mutation in chosen for test in mutation.tests})
     with ThreadPoolExecutor(jobs) as pool:
-        unmutated = pool.submit(run_tests, every, copy_project(folder / "unmutated"))
+        unmutated = pool.submit(run_tests, every, Path(shutil.copytree(base, folder / "unmutated")))
         pending = [pool.submit(_outcome, m, base, folder / f"mutated-{n}") for n, m in enumerate(chosen)]
         if (plain := unmutated.result()).verdict is not Verdict.SURVIVED:
             pool.shutdown(cancel_futures=True)

@@ -40,7 +40,7 @@ AT_THE_BORDERS: Final = (
                 "        created = read_as(wire.CreatedKey, answer, call)\n",
             ),
         ),
-        (f"{_OPENROUTER}::test_a_create_that_was_refused_made_no_key",),
+        ("tests/unit/test_rotation_order.py::test_a_create_that_was_refused_is_the_same_versions_next_attempt",),
     ),
     Mutation(
         "believe any server's 404",

@@ -158,7 +158,7 @@ IN_THE_CORE: Final = (
         "call without making sure of the lease",
         "Two workers advance one rotation at once, each with half of its calls.",
         (Edit("tasks/rotation/turn.py", "        self.world.store.keep_lease(self.lease, span)\n", ""),),
-        (f"{_LOST}::test_a_worker_frozen_before_it_looks_after_bindings_touches_none",),
+        (f"{_ORDER}::test_whoever_was_frozen_past_its_lease_asks_for_nothing_more",),
     ),
     Mutation(
         "number a publication by its version",
@@ -229,7 +229,7 @@ IN_THE_CORE: Final = (
     ),
     Mutation(
         "read the rows before the list",
-        "A key that is minted during the comparison is taken for an orphan, and deleted in service.",
+        "A key that is minted during the comparison is reported as a stranger's, and a replaced one as gone.",
         (
             Edit(
                 _RECONCILING,

@@ -84,14 +84,24 @@ def verdict_of(code: int, first_failure: str) -> Verdict:
 
 def _command(tests: Iterable[str], tree: Path) -> list[str]:
     return [
-        *(sys.executable, "-m", "pytest", "--quiet", "--exitfirst", "--tb=short", "--no-cov", "-p", "no:cacheprovider"),
-        *("-p", "tests.mutants.inside", f"--basetemp={tree / 'scratch'}", f"--timeout={TEST_TIMEOUT_S}"),
+        *(sys.executable, "-m", "pytest", "--quiet", "--exitfirst", "--tb=short", "-p", "no:cacheprovider"),
+        *(
+            "-p",
+            "pytest_timeout",
+            "-p",
+            "tests.mutants.inside",
+            f"--basetemp={tree / 'scratch'}",
+            f"--timeout={TEST_TIMEOUT_S}",
+        ),
         *tests,
     ]
 
 
 def _environment(tree: Path, failures: Path) -> Mapping[str, str]:
-    """The copy stands before everything that is installed. No bytecode is written, and no setting comes in."""
+    """The copy stands before everything that is installed. No bytecode is written, and no setting comes in.
+
+    Plugins that these tests do not need are left out: they take half of the time that pytest needs to start.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ROTATOR_", "PYTEST_"))}
     ours = {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", FAILURES: str(failures)}
-    return inherited | ours
+    return inherited | ours | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}

@@ -13,6 +13,7 @@ from tests.mutants.copying import ROOT
 from tests.mutants.mutation import DoesNotApply, Edit, Mutation
 from tests.mutants.named import NAMED
 from tests.mutants.running import Verdict, verdict_of
+from tests.mutants.score import ROUNDS, configured, score
 
 THE_TEN = (
     "drop the fence",
@@ -79,3 +80,28 @@ def test_what_fits_nowhere_or_twice_is_not_made(text: str, tmp_path: Path) -> No
 )
 def test_only_a_test_that_failed_kills(code: int, first_failure: str, verdict: Verdict) -> None:
     assert verdict_of(code, first_failure) is verdict
+
+
+def test_every_module_of_the_core_has_its_round_and_every_test_of_a_round_is_there() -> None:
+    configurations = [configured(name)["mutmut"] for name in ROUNDS]
+    modules = list(chain.from_iterable(c["only_mutate"].split() for c in configurations))
+    there = {f"tasks/rotation/{module.name}" for module in (ROOT / "tasks/rotation").glob("*.py")}
+    assert sorted(modules) == sorted(there - {"tasks/rotation/__init__.py"})
+    tests = chain.from_iterable(c["pytest_add_cli_args_test_selection"].split() for c in configurations)
+    assert [test for test in tests if not (ROOT / test).is_file()] == []
+
+
+def test_the_score_counts_what_the_tests_saw() -> None:
+    results = {
+        "tasks.rotation.policy.x_a__mutmut_1": "killed",
+        "tasks.rotation.policy.x_a__mutmut_2": "survived",
+        "tasks.rotation.turn.x_b__mutmut_1": "timeout",
+        "tasks.rotation.turn.x_b__mutmut_2": "no tests",
+        "tasks.rotation.turn.x_b__mutmut_3": "killed",
+    }
+    assert [line.split() for line in score(results)] == [
+        ["module", "mutants", "seen", "score"],
+        ["policy", "2", "1", "50.0%"],
+        ["turn", "3", "2", "66.7%"],
+        ["in", "all", "5", "3", "60.0%"],
+    ]

@@ -77,14 +77,23 @@ def test_the_end_takes_the_keys_text_along() -> None:
 
 def test_each_step_of_a_path_has_its_event_and_only_the_last_gets_the_facts() -> None:
     version = _version(_S.PLANNED)
-    change = transition(version, _S.ABANDONED, _S.DELETED, at=START, actor="who", why="why", emergency=True)
-    assert [(e.name, e.actor, e.why, e.version) for e in change.events] == [
-        ("version_abandoned", "who", "why", 1),
-        ("version_deleted", "who", "why", 1),
+    facts = {"key_hash": "abc", "emergency": True}
+    change = transition(version, _S.ABANDONED, _S.DELETED, at=START, actor="who", why="why", **facts)
+    assert [(e.name, e.actor, e.why, e.version, e.at) for e in change.events] == [
+        ("version_abandoned", "who", "why", 1, START),
+        ("version_deleted", "who", "why", 1, START),
     ]
+    assert ["key_hash" in dict(e.detail) for e in change.events] == [False, True]
     ((before, after),) = change.versions
     assert before is version
     assert (after.state, after.emergency, after.abandoned_at, after.deleted_at) == (_S.DELETED, True, START, START)
+
+
+def test_a_single_step_gets_the_facts_and_needs_no_reason() -> None:
+    change = transition(_version(_S.PLANNED), _S.CREATING, at=START, actor="who", marker="0123456789ab")
+    ((_, after),) = change.versions
+    assert (after.state, after.marker, after.creating_at) == (_S.CREATING, "0123456789ab", START)
+    assert [(e.name, e.why) for e in change.events] == [("version_creating", "")]
 
 
 def test_an_event_names_hash_reason_and_details_that_there_are() -> None:
@@ -93,7 +102,8 @@ def test_an_event_names_hash_reason_and_details_that_there_are() -> None:
     )
     assert dict(event.detail) == {"key_hash": "abc", "reason": "manual", "destination": "dotenv:/x"}
     assert (event.rotation_id, event.version, event.at) == ("r-1", 1, START)
-    assert "key_hash" not in dict(told(_version(_S.PLANNED), "x", at=START, actor="who").detail)
+    bare = told(_version(_S.PLANNED), "x", at=START, actor="who")
+    assert (bare.why, "key_hash" in dict(bare.detail)) == ("", False)
 
 
 def test_together_is_all_of_them_in_order() -> None:

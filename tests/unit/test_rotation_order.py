@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -106,6 +107,45 @@ def test_what_cannot_be_told_does_not_happen(installation: Installation, truth: 
     _execute(installation, "ALTER TABLE events_elsewhere RENAME TO events")
     installation.run_until_rest()
     assert installation.states() == {"web": ["deleted", "active"]}
+    truth.check_rest()
+
+
+def test_whoever_was_frozen_past_its_lease_asks_for_nothing_more(installation: Installation, truth: Truth) -> None:
+    """It makes sure of the lease before each call, so that its successor's create is the only one."""
+    installation.create()
+    with closing(installation.worker("worker-b")) as other:
+
+        def overtake() -> None:
+            installation.clock.move(timedelta(minutes=5))
+            other.engine.advance(installation.rotation_ids["web"])
+
+        installation.tap.when(lambda p: p.name == "store.commit" and p.side is Side.AFTER, overtake)
+        installation.tick()
+    assert "POST /keys" not in installation.asked()
+    installation.run_until_rest()
+    assert installation.asked().count("POST /keys") == 1
+    assert installation.states() == {"web": ["deleted", "active"]}
+    truth.check_rest()
+
+
+@pytest.mark.parametrize("status", [400, 404, 409])
+def test_a_create_that_was_refused_is_the_same_versions_next_attempt(
+    installation: Installation, truth: Truth, status: int
+) -> None:
+    """Nothing was made, so there is nothing to look for and no version to give up."""
+    installation.fail("status", "POST", "/keys", status=status, times=1)
+    installation.create()
+    installation.tick()
+    refused = installation.version("web", 1)
+    assert (refused.state, refused.attempt.count, refused.marker, refused.asked) == (
+        VersionState.PLANNED,
+        1,
+        None,
+        None,
+    )
+    assert installation.operations.show_rotation("web").status == "needs_attention"
+    installation.run_until_rest()
+    assert installation.states() == {"web": ["active"]}
     truth.check_rest()
 
 
