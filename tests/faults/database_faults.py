@@ -28,9 +28,12 @@ def _during(moment: str, blow: Blow) -> Strike:
     """Strike once, at a ``moment`` of the first transaction that this call begins: its begin, its commit."""
 
     def strike(stage: Stage, point: Point) -> None:
+        spent = False
+
         def struck(connection: sa.Connection) -> None:
-            if connection.engine is not stage.installation.database.engine:
-                stop()
+            nonlocal spent
+            if not spent and connection.engine is not stage.installation.database.engine:
+                spent = True
                 blow(connection)
 
         def start(_stage: Stage) -> None:

@@ -243,10 +243,10 @@ class Installation:
         alarm = self.next_alarm()
         if alarm is None or max(alarm, self.clock.now()) > end:
             return False
-        self._ticks_now = self._ticks_now + 1 if alarm <= self._ticked_at else 0
-        assert self._ticks_now < _TICKS_MOST, f"it keeps itself busy without end\n{self._story()}"
         self.clock.move_to(alarm)
+        self._ticks_now = self._ticks_now + 1 if self._ticked_at == self.clock.now() else 0
         self._ticked_at = self.clock.now()
+        assert self._ticks_now < _TICKS_MOST, f"it keeps itself busy without end\n{self._story()}"
         if not self.tick() and (self.next_alarm() or end) <= self.clock.now():
             self.clock.move(self.settings.tick_s)
         return True
