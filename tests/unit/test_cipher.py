@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from hypothesis import given
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.secret import Secret
 from tasks.rotation.errors import CannotDecrypt
 from tasks.store.cipher import Cipher, Place
+from tasks.store.sealed import CHECK_PLACE, key_place, management_key_place, target_place
 
 PLACE = Place("connections", "key_sealed", "row-1", 3)
 TEXT = Secret("canary " + secrets.token_hex(8))
@@ -87,6 +91,7 @@ def test_nothing_may_be_missing_or_added() -> None:
             cipher.open(spoilt, PLACE)
 
 
+@settings(deadline=None)  # a loaded machine takes its time
 @given(st.binary(max_size=200))
 def test_no_bytes_do_anything_worse_than_not_opening(envelope: bytes) -> None:
     with pytest.raises(CannotDecrypt):
@@ -140,3 +145,66 @@ def test_errors_and_ciphertexts_never_hold_the_text(show: Callable[[object], str
     with pytest.raises(CannotDecrypt) as refused:
         _cipher(KEY).open(sealed, replace(PLACE, row="x"))
     assert TEXT.reveal() not in show(refused.value)
+
+
+# --- the format, for ever --------------------------------------------------------------------------------------
+
+MASTER = bytes(range(32))
+NONCE = bytes(range(12))
+
+
+def _independently(master: bytes, nonce: bytes, text: bytes, place: bytes) -> bytes:
+    """The envelope as README and module describe it, from the library's primitives and none of our code."""
+
+    def derived(what: bytes, length: int) -> bytes:
+        info = b"openrouter-rotator/v1/" + what
+        return HKDF(algorithm=hashes.SHA256(), length=length, salt=None, info=info).derive(master)
+
+    header = b"\x01" + derived(b"key id", 8)
+    return header + nonce + AESGCM(derived(b"encryption", 32)).encrypt(nonce, text, header + place)
+
+
+KNOWN: dict[str, tuple[Place, bytes, str, str]] = {
+    # what: the place, its bytes, the text, and the envelope as it was on 22 November 2026
+    "check text": (
+        CHECK_PLACE,
+        b"installation\x1fcheck_sealed\x1f1\x1f0",
+        "an installation",
+        "01e9e0aec67c223572000102030405060708090a0ba21689186d4ca60217905677beff16beb4f75b07f5baf89aca54e5f9573ed9",
+    ),
+    "management key": (
+        management_key_place("c-1", 7),
+        b"connections\x1fkey_sealed\x1fc-1\x1f7",
+        "a management key",
+        "01e9e0aec67c223572000102030405060708090a0ba258c4106d5eb50616995977f7fb1d196cde4bb042837e0cceeba8a2a671fdb7",
+    ),
+    "key": (
+        key_place("v-1"),
+        b"key_versions\x1fkey_sealed\x1fv-1\x1f0",
+        "a key",
+        "01e9e0aec67c223572000102030405060708090a0ba258c2147a480f2f37d5bbed4c633e095971e964b8",
+    ),
+    "target": (
+        target_place("d-1"),
+        b"destinations\x1ftarget_sealed\x1fd-1\x1f0",
+        "a target, with ä and 🔑",
+        "01e9e0aec67c223572000102030405060708090a0ba258dd107158b71757dc406aa3f858a3efc38b618fd5d1a2bfd9eef11a4cba19d139fa755ae84ae30588",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", KNOWN)
+def test_each_kind_of_ciphertext_is_byte_for_byte_as_it_was(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, place_bytes, text, pinned = KNOWN[what]
+    monkeypatch.setattr(os, "urandom", lambda n: NONCE[:n])
+    assert _cipher(MASTER).seal(Secret(text), place).hex() == pinned
+    assert _independently(MASTER, NONCE, text.encode(), place_bytes).hex() == pinned
+    assert _cipher(secrets.token_bytes(32), MASTER).open(bytes.fromhex(pinned), place).reveal() == text
+
+
+def test_a_fingerprint_is_as_it_was() -> None:
+    """It tells an operator which key a connection has, from one release to the next."""
+    key = HKDF(hashes.SHA256(), 32, salt=None, info=b"openrouter-rotator/v1/fingerprint").derive(MASTER)
+    pinned = "a9bb49425875512715980bd5aede290b"
+    assert hmac.digest(key, b"a management key", "sha256").hex()[:32] == pinned
+    assert _cipher(MASTER).fingerprint(Secret("a management key")) == pinned
