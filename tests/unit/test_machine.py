@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -12,8 +13,19 @@ from config.secret import Secret
 from tasks.rotation import machine
 from tasks.rotation.errors import Broken
 from tasks.rotation.machine import TRANSITIONS, record, together, told, transition
-from tasks.rotation.model import IN_FLIGHT, OUTGOING, Attempt, Delivery, KeyVersion, Reason, VersionState
+from tasks.rotation.model import (
+    IN_FLIGHT,
+    OUTGOING,
+    Attempt,
+    Delivery,
+    KeyParameters,
+    KeyVersion,
+    Reason,
+    Rotation,
+    VersionState,
+)
 from tasks.rotation.ports import Change
+from tasks.rotation.schedule import make_schedule
 from tests.steered.clock import START
 
 _S = VersionState
@@ -71,7 +83,7 @@ def test_a_step_stamps_its_time_and_forgets_earlier_attempts() -> None:
 
 
 def test_the_end_takes_the_keys_text_along() -> None:
-    assert not record(_version(_S.DISABLED, has_key=True), _S.DELETED, at=START).has_key
+    assert record(_version(_S.DISABLED, has_key=True), _S.DELETED, at=START).has_key is False
     assert record(_version(_S.RETIRING, has_key=True), _S.DISABLED, at=START).has_key
 
 
@@ -123,3 +135,16 @@ def test_together_is_all_of_them_in_order() -> None:
     assert (len(both.versions), len(both.deliveries), set(both.keys)) == (1, 1, {"v-1", "v-2"})
     assert (both.rotation, both.pause_connection_until) == (None, START)
     assert together() == Change()
+
+
+def test_together_keeps_the_one_change_to_the_rotation_and_what_it_was_decided_from() -> None:
+    """Else a commit would forget that the version is in service now, or that an operator must not be overtaken."""
+    schedule = make_schedule(every="30d", at=None, cron=None)
+    day = timedelta(days=1)
+    before = Rotation("r-1", "web", "c-1", KeyParameters("web"), schedule, day, day, "KEY", START)
+    pair = (before, replace(before, last_version=7))
+    for changes in ((Change(), Change(rotation=pair)), (Change(rotation=pair), Change())):
+        assert together(*changes).rotation == pair
+    for number in (0, 7):
+        assert together(Change(), Change(seen_revision=number), Change()).seen_revision == number
+        assert together(Change(), Change(answers=number), Change()).answers == number

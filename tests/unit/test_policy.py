@@ -110,6 +110,14 @@ def test_an_unconfirmed_create_is_looked_for() -> None:
     assert next_step(_snapshot(version), POLICY) == Look(version)
 
 
+def test_an_unconfirmed_create_is_looked_for_again_when_its_next_look_is_due() -> None:
+    version = _version(_S.ABANDONED, settles_at=NOW + timedelta(hours=1), abandoned_at=NOW, looked_at=NOW)
+    again = next_look_at(version, POLICY)
+    assert again is not None
+    assert next_step(_snapshot(version), POLICY) == Wait(again)
+    assert next_step(_snapshot(version, now=again), POLICY) == Look(version)
+
+
 def test_no_new_key_is_asked_for_before_the_last_create_was_looked_for_once() -> None:
     planned = _version(_S.PLANNED, 2)
     unlooked = _version(_S.ABANDONED, settles_at=LATER, attempt=Attempt(1, LATER))
@@ -124,6 +132,11 @@ def test_a_version_that_is_due_is_planned() -> None:
     assert next_step(_snapshot(ACTIVE, rotation=replace(rotation, paused=True)), POLICY) == Wait(None)
     planned = _version(_S.PLANNED)
     assert next_step(_snapshot(planned, ACTIVE, rotation=rotation), POLICY) == Mint(planned)
+
+
+def test_a_key_that_expires_is_replaced_before_the_schedule_says_so() -> None:
+    expiring = replace(ACTIVE, active_at=NOW, expires_at=NOW + timedelta(days=10))
+    assert next_step(_snapshot(expiring), POLICY) == Wait(NOW + timedelta(days=9))
 
 
 def test_a_replaced_key_is_disabled_after_its_overlap_and_deleted_after_its_cooling() -> None:
@@ -143,6 +156,12 @@ def test_what_an_emergency_condemned_waits_for_nothing(state: VersionState) -> N
     assert next_step(_snapshot(failed, ACTIVE, deliveries=()), POLICY) == Deliver(ACTIVE)
 
 
+def test_a_condemned_key_that_waits_keeps_no_other_from_retiring() -> None:
+    condemned = _version(_S.RETIRING, 1, retire_at=NOW, doomed=True, attempt=Attempt(1, LATER))
+    retiring = _version(_S.RETIRING, 2, retire_at=NOW)
+    assert next_step(_snapshot(condemned, retiring, ACTIVE), POLICY) == Disable(retiring)
+
+
 def test_nothing_retires_without_a_successor() -> None:
     version = _version(_S.RETIRING, retire_at=NOW)
     assert next_step(_snapshot(version), POLICY) == Wait(NOW + timedelta(days=30))
@@ -158,11 +177,21 @@ def test_nothing_retires_while_a_delivery_is_under_way() -> None:
 
 def test_the_active_key_is_delivered_where_it_is_missing_unless_its_text_is_not_known() -> None:
     assert next_step(_snapshot(ACTIVE, deliveries=()), POLICY) == Deliver(ACTIVE)
+    elsewhere = (Delivery("v-1", "d-1", NOW), Delivery(ACTIVE.id, "d-2", NOW), Delivery(ACTIVE.id, "d-1", None, "no"))
+    assert next_step(_snapshot(ACTIVE, deliveries=elsewhere), POLICY) == Deliver(ACTIVE)
     adopted = replace(ACTIVE, has_key=False)
     assert next_step(_snapshot(adopted, deliveries=()), POLICY) == Wait(NOW + timedelta(days=30))
 
 
 # --- removal ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("removal", Removal)
+def test_no_version_is_planned_for_a_rotation_that_is_being_deleted(removal: Removal) -> None:
+    overdue = _rotation(removal=removal, last_rotated_at=NOW - timedelta(days=31))
+    last = Finish() if removal is Removal.KEEP_KEYS else Delete(ACTIVE)
+    assert next_step(_snapshot(ACTIVE, rotation=overdue), POLICY) == last
+    assert next_step(_snapshot(rotation=overdue), POLICY) == Finish()
 
 
 @pytest.mark.parametrize("removal", Removal)
@@ -251,6 +280,23 @@ def test_a_key_is_replaced_with_a_tenth_of_its_life_left(expires_after: timedelt
     assert next_rotation_at(_rotation(), active) == NOW + expected
 
 
+@pytest.mark.parametrize(
+    ("facts", "since"),
+    [
+        ({"active_at": NOW, "planned_at": LATER}, NOW),
+        ({"planned_at": LATER}, LATER),
+        ({"active_at": LATER}, LATER),
+        ({}, NOW),
+    ],
+    ids=["in service", "planned", "never planned", "neither"],
+)
+def test_the_life_of_a_key_is_counted_from_its_activation(facts: dict[str, datetime], since: datetime) -> None:
+    """Or from when it was planned, or the rotation made: whatever of these is known."""
+    expires_at = NOW + timedelta(days=10)
+    active = replace(ACTIVE, expires_at=expires_at, **facts)  # type: ignore[arg-type]  # moments alone
+    assert next_rotation_at(_rotation(), active) == expires_at - (expires_at - since) / 10
+
+
 def _looks(settle: timedelta) -> list[datetime]:
     version = _version(_S.ABANDONED, abandoned_at=NOW, settles_at=NOW + settle)
     looks = [NOW]
@@ -271,6 +317,12 @@ def test_looks_grow_rare_and_the_last_is_when_nothing_can_land_any_more(settle: 
     assert looks == sorted(set(looks))
     assert looks[-1] == NOW + settle
     assert len(looks) <= 20
+
+
+@pytest.mark.parametrize("unknown", ["looked_at", "abandoned_at", "settles_at"])
+def test_a_look_for_what_was_never_looked_for_or_abandoned_has_no_moment(unknown: str) -> None:
+    known = {"looked_at": NOW, "abandoned_at": NOW, "settles_at": LATER}
+    assert next_look_at(_version(_S.ABANDONED, 1, **known | {unknown: None}), POLICY) is None
 
 
 def test_after_the_end_a_look_that_found_something_is_followed_by_one_more_at_once() -> None:
@@ -296,7 +348,11 @@ def test_jitter_differs_between_versions_and_repeats_for_one() -> None:
         return after_failure(Attempt(3), Unavailable("no"), seed=seed, now=NOW, policy=POLICY).next_at
 
     assert pause("a") == pause("a")
-    assert len({pause(f"v-{n}") for n in range(20)}) == 20
+    pauses = {moment - NOW for n in range(200) if (moment := pause(f"v-{n}"))}
+    assert len(pauses) == 200
+    full = POLICY.retry_base * 2**3
+    assert min(pauses) < full * 0.55
+    assert max(pauses) > full * 0.95
 
 
 @given(st.integers(0, 10_000))
