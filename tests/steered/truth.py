@@ -107,9 +107,14 @@ class Truth:
             assert known, f"{key.name} exists, and nothing is written down of it"
 
     def _look_before_a_create(self) -> None:
-        """Before a key is asked for: the intention is stored, and no earlier create is left that nobody looked for."""
+        """Before a key is asked for: the intention is stored, and no earlier create is left that nobody looked for.
+
+        A worker that was frozen right before it asked cannot know that another has given its version up meanwhile; but
+        then that is still looked for.
+        """
         versions = [v for name in self._of.rotation_ids for v in self._of.versions(name)]
-        assert any(v.state is _S.CREATING for v in versions), "a key is asked for, and nothing is written down of it"
+        intended = any(v.state is _S.CREATING or v.settles_at for v in versions)
+        assert intended, "a key is asked for, and nothing is written down of it"
         unlooked = [v for v in versions if v.state is _S.ABANDONED and v.settles_at and v.looked_at is None]
         assert len(self._of.rotation_ids) > 1 or not unlooked, "a key is asked for again, before anybody looked"
 
