@@ -22,7 +22,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from config.secret import Secret
-from tasks.publishers import _file, open_publisher
+from tasks.publishers import open_publisher
 from tasks.rotation.errors import Broken, InvalidInput, OperatorNeeded, OutcomeUnknown, RotatorError, TryAgain
 from tasks.rotation.model import Holding
 from tasks.rotation.ports import Publication
@@ -276,7 +276,7 @@ def test_a_write_that_fails_anywhere_leaves_the_old_file_or_the_new_one_whole(
             raise OSError(number, os.strerror(number))
         return real(*arguments, **named)
 
-    with patch.object(_file.os, call, failing):
+    with patch.object(os, call, failing):
         refusal = publish(path)
     if calls[0] < nth or content.encode() == new:
         return

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from config.secret import Secret
@@ -27,6 +27,7 @@ from tasks.rotation.errors import (
 )
 from tasks.rotation.model import KeyParameters
 from tasks.rotation.ports import CheckResult, MintedKey
+from tests.property.effort import effort
 
 BEARER = Secret("sk-or-canary-" + secrets.token_hex(16))
 EXPECTED = (RateLimited, Unavailable, OutcomeUnknown, CredentialRejected, Refused, Broken)
@@ -77,28 +78,65 @@ bodies = st.one_of(
         [b"", b"[" * 100_000, b'{"data":' * 5_000, b'{"data": 1' + b"0" * 5_000 + b"}", b'"\\ud800"', b"\xff\xfe"]
     ),
 )
-headers = st.dictionaries(
-    st.sampled_from(["Retry-After", "Date", "X-RateLimit-Reset", "Location", "Content-Type", "Set-Cookie"]),
-    st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40)
-    | st.sampled_from(["9" * 20, "Sun, 01 Nov 2026 12:00:30 GMT", "Fri, 31 Dec 9999 23:59:59 -2359", "1e400", "-1"]),
-    max_size=3,
+_moments = st.sampled_from(
+    [
+        "9" * 20, "1" + "0" * 9, "0", "0.5", "1.999999999", "-1", "-0", "1e400", "1e3", "nan", "inf", "+5", " 7 ",
+        "5, 9", "soon", "Sun, 01 Nov 2026 12:00:30 GMT", "Sunday, 01-Nov-26 12:00:30 GMT", "Sun Nov  1 12:00:30 2026",
+        "2026-11-01T12:00:00Z", "Fri, 31 Dec 9999 23:59:59 -2359", "Mon, 01 Jan 0001 00:00:00 +2359",
+        "Thu, 01 Jan 1970 00:00:00 GMT", "1 Jan 99999", "Sun, 31 Feb 2026 25:61:61 GMT",
+        "Sun, 01 Nov 2026 12:00:30 +9999999", "99999999999999", "1793534430000", "",
+    ]
 )  # fmt: skip
-statuses = st.sampled_from(
-    [200, 200, 200, 201, 201, 204, 206, 301, 304, 400, 401, 403, 404, 408, 409, 429, 500, 503, 599]
+_texts = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40)
+headers = st.fixed_dictionaries(
+    {},
+    optional={
+        "Retry-After": _moments | _texts,
+        "Date": _moments | _texts,
+        "X-RateLimit-Reset": _moments | _texts,
+        "Location": st.sampled_from(
+            ["https://elsewhere.test/", "/api/v1/key", "//elsewhere.test", "file:///etc/passwd", "x:y"]
+        ),
+        "Content-Type": st.sampled_from(["text/html", "application/json; charset=utf-7", "x"]),
+        "Content-Encoding": st.sampled_from(["gzip", "br", "deflate", "zstd", "identity", "gzip, gzip", "x", ""]),
+        "Content-Length": st.sampled_from(["0", "1", "99999999999"]),
+        "Set-Cookie": st.sampled_from(["a=b; Path=/", "=", "a=b; Domain=.test"]),
+    },
 )
+_SUCCESS = (200, 200, 200, 200, 201, 201, 201, 202, 204, 206, 226, 299)
+_REDIRECT = (300, 301, 304, 307, 308)
+_FAILURE = (400, 401, 402, 403, 404, 405, 408, 409, 410, 418, 422, 425, 429, 499, 500, 502, 503, 504, 520, 599)
+statuses = st.sampled_from((*_SUCCESS, *_REDIRECT, *_FAILURE))
 answers = st.builds(lambda status, body, head: (status, body, head), statuses, bodies, headers)
 scripts = st.lists(answers, min_size=1, max_size=6)
 
 
+class _Body(httpx.SyncByteStream):
+    """Bytes as they come from the wire, not yet undone by whatever encoding is claimed for them."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._content
+
+
+_script: list[tuple[int, bytes, dict[str, str]]] = []
+
+
+def _answer(_request: httpx.Request) -> httpx.Response:
+    """The answers in turn, then the last one for ever."""
+    status, body, head = _script.pop(0) if len(_script) > 1 else _script[0]
+    return httpx.Response(status, stream=_Body(body), headers=head)
+
+
+PROVIDER = OpenRouter("https://openrouter.test/api/v1", transport=httpx.MockTransport(_answer))
+"""One for all: it remembers nothing between calls, and making one takes longer than a call."""
+
+
 def _provider(script: list[tuple[int, bytes, dict[str, str]]]) -> OpenRouter:
-    """Gives the answers in turn, then the last one for ever."""
-    left = list(script)
-
-    def handler(_request: httpx.Request) -> httpx.Response:
-        status, body, head = left.pop(0) if len(left) > 1 else left[0]
-        return httpx.Response(status, content=body, headers=head)
-
-    return OpenRouter("https://openrouter.test/api/v1", transport=httpx.MockTransport(handler))
+    _script[:] = script
+    return PROVIDER
 
 
 def _calls(provider: OpenRouter) -> dict[str, Callable[[], Any]]:
@@ -112,10 +150,19 @@ def _calls(provider: OpenRouter) -> dict[str, Callable[[], Any]]:
         "create": lambda: provider.create_key(BEARER, KeyParameters("k"), name="k #1", expires_at=moment),
         "carry": lambda: provider.carry_bindings(BEARER, old_hash=OLD, new_hash=NEW, workspace_id=None),
         "drop": lambda: provider.drop_bindings(BEARER, old_hash=OLD, workspace_id=None),
+        "enable": lambda: provider.set_disabled(BEARER, OLD, disabled=False),
+        "bound": lambda: provider.binds_keys(BEARER, workspace_id=None),
     }
 
 
-@settings(deadline=None, max_examples=150)
+def test_every_question_of_the_adapter_is_asked_here() -> None:
+    asked = {"check", "close"} | {"describe_caller", "list_keys", "get_key", "set_disabled", "delete_key", "create_key"}
+    asked |= {"carry_bindings", "drop_bindings", "binds_keys"}
+    offered = {name for name in vars(OpenRouter) if not name.startswith("_") and callable(getattr(OpenRouter, name))}
+    assert offered == asked
+
+
+@effort(150)
 @given(script=scripts)
 def test_no_answer_raises_anything_outside_the_families(script: list[tuple[int, bytes, dict[str, str]]]) -> None:
     for name in _calls(_provider(script)):
@@ -134,7 +181,7 @@ def _is_fit_to_raise(error: RotatorError) -> None:
         assert SHORTEST_PAUSE <= error.retry_after <= LONGEST_PAUSE
 
 
-@settings(deadline=None, max_examples=150)
+@effort(150)
 @given(script=scripts)
 def test_a_check_answers_and_never_raises(script: list[tuple[int, bytes, dict[str, str]]]) -> None:
     result = _provider(script).check(BEARER)
@@ -144,7 +191,7 @@ def test_a_check_answers_and_never_raises(script: list[tuple[int, bytes, dict[st
     (result.message + result.remedy).encode()
 
 
-@settings(deadline=None, max_examples=300)
+@effort(300)
 @given(answer=answers)
 def test_a_create_that_was_answered_is_a_key_a_refusal_or_unknown(answer: tuple[int, bytes, dict[str, str]]) -> None:
     """``Unavailable`` promises that nothing was sent, so no answer may turn into it."""
@@ -162,7 +209,7 @@ def test_a_create_that_was_answered_is_a_key_a_refusal_or_unknown(answer: tuple[
         assert not any(char.isspace() for char in minted.key.reveal())
 
 
-@settings(deadline=None, max_examples=300)
+@effort(300)
 @given(answer=answers)
 def test_a_key_is_gone_only_in_openrouters_own_words(answer: tuple[int, bytes, dict[str, str]]) -> None:
     status, body, _ = answer

@@ -34,9 +34,9 @@ def every(fetch: Callable[[int], Page[Item]], identity: Callable[[Item], Hashabl
     offset = 0
     for _ in range(MOST_PAGES):
         page = fetch(offset)
-        fresh = [item for item in page.items if identity(item) not in seen]
-        seen.update(identity(item) for item in fresh)
-        yield from fresh
+        fresh = {identity(item): item for item in page.items if identity(item) not in seen}
+        seen.update(fresh)
+        yield from fresh.values()
         if not fresh or (page.total is not None and len(seen) >= page.total):
             return
         offset += max(1, len(page.items) - OVERLAP)
