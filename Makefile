@@ -6,27 +6,48 @@ BIN := $(VENV)/bin
 LOCK ?=
 # Options for pytest: TESTS=tests/unit, or TESTS="-k dotenv --no-cov". Two processes by default, like two cores.
 TESTS ?= --numprocesses=2
+# How long `make soak` goes on, and whatever else it takes: SOAK="--rotations 40 --seed 7".
+MINUTES ?= 10
+SOAK ?=
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 COMPILE := $(BIN)/uv --quiet pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format docs lock clean
+.PHONY: help demo test check faults faults-all nightly soak mutants mutants-score lint format docs lock clean
 
 help:  ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed  ## install, then see the whole job run against a stand-in for OpenRouter (half a minute)
 	$(BIN)/rotator demo
 
 test: $(VENV)/installed-dev  ## every test, and 100 % branch coverage of the core
-	$(BIN)/python -m pytest --cov --cov-report=term $(TESTS)
+	$(BIN)/python -m pytest --cov --cov-report=term --ignore=tests/faults $(TESTS)
 
 check: $(VENV)/installed-dev lint  ## format, lint, types, import contracts, and the README against the code
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest --quiet tests/habits
+
+faults: $(VENV)/installed-dev  ## every fault at every kind of call; prints the table, and writes it to build/faults.md
+	$(BIN)/python -m pytest --quiet --numprocesses=2 tests/faults
+
+faults-all: $(VENV)/installed-dev  ## the same at every single call of every life: an hour or two
+	ROTATOR_TEST_EVERY_POINT=1 $(BIN)/python -m pytest --quiet --numprocesses=2 tests/faults
+
+nightly: $(VENV)/installed-dev  ## the property tests, twenty times as thorough and each time otherwise
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest --numprocesses=2 --timeout=0 tests/property
+
+soak: $(VENV)/installed-dev  ## hundreds of rotations on real servers, under chaos: MINUTES=10
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(SOAK)
+
+mutants: $(VENV)/installed-dev  ## deliberate mistakes in the product: each must turn a test red
+	$(BIN)/python -m tests.mutants
+
+mutants-score: $(VENV)/installed-dev  ## every small mistake that mutmut can think of in the core: how many are seen
+	$(BIN)/python -m tests.mutants.score
 
 lint: $(VENV)/installed-dev  ## format and lint, changing nothing
 	$(BIN)/ruff format --check

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import hypothesis
 import psycopg
 import pytest
 from redis import Redis
@@ -27,6 +28,11 @@ from tests.steered.truth import Truth
 START_TIMEOUT_S = 15.0
 LAST_REDIS_DATABASE = 15
 RANDOM = re.compile(r"[0-9a-f]{16,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+# What is checked before a change lands must not depend on luck; a night has the time to look elsewhere each time.
+hypothesis.settings.register_profile("default", max_examples=100, derandomize=True, deadline=None)
+hypothesis.settings.register_profile("nightly", max_examples=2000, print_blob=True, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -92,4 +92,7 @@ def test_ci_runs_what_people_run() -> None:
         "make demo",
         "make check",
         'make test 2>&1 | tee "$report"',
+        "make faults",
+        "make mutants",
+        'make soak MINUTES=2 SOAK="--rotations 40"',
     ]
