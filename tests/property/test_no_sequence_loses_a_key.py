@@ -60,6 +60,9 @@ def _root() -> Path:
 class Upheaval(RuleBasedStateMachine):
     """One rotation with two files, whatever happens to it. In the end, when all is well again, it must rest."""
 
+    looked_first = True
+    """Whether the account was found to bind nothing to keys, so that a rotation need not look."""
+
     def __init__(self) -> None:
         super().__init__()
         self._stack = ExitStack()
@@ -67,9 +70,9 @@ class Upheaval(RuleBasedStateMachine):
         self.installation: Installation = self._stack.enter_context(copied(_template(), self._folder))
         self.truth = Truth(self.installation)
 
-    @initialize(cooling=st.sampled_from(["0", "1h"]), overlap=st.sampled_from(["0", "1h"]), bound=st.booleans())
-    def begin(self, cooling: str, overlap: str, bound: bool) -> None:
-        if not bound:
+    @initialize(cooling=st.sampled_from(["0", "1h"]), overlap=st.sampled_from(["0", "1h"]))
+    def begin(self, cooling: str, overlap: str) -> None:
+        if self.looked_first:
             self.installation.operations.reconcile()
         self.installation.create(files=FILES, every="1d", cooling=cooling, overlap=overlap)
 
@@ -259,5 +262,14 @@ def _repeat(messages: deque[str]) -> None:
     messages.extend(tuple(messages))
 
 
+class UpheavalOfAnUnknownAccount(Upheaval):
+    """The same, where every rotation has to look what is bound to its keys."""
+
+    looked_first = False
+
+
+_EFFORT = effort(125, stateful_step_count=15, suppress_health_check=list(HealthCheck))
 TestUpheaval = Upheaval.TestCase
-TestUpheaval.settings = effort(100, stateful_step_count=15, suppress_health_check=list(HealthCheck))
+TestUpheaval.settings = _EFFORT
+TestUpheavalOfAnUnknownAccount = UpheavalOfAnUnknownAccount.TestCase
+TestUpheavalOfAnUnknownAccount.settings = _EFFORT
