@@ -29,8 +29,8 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 THREADS: Final = 2
-_NICENESS: Final = 10
-"""Without a pause they would take a whole core from the workers: so they take what the workers leave."""
+_NICENESS: Final = 5
+"""Without a pause they would take a whole core from the workers."""
 _TIMEOUT_S: Final = 20.0
 _TOLD_EVERY_S: Final = 1.0
 _REFUSED: Final = frozenset({401, 403})
