@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from tasks.rotation.errors import InvalidInput, RateLimited, TryAgain
+from tasks.rotation.local_time import instant_of
 from tasks.rotation.parameters import validated_parameters, validated_slug
 from tasks.rotation.schedule import Schedule, make_schedule, next_run
 from tasks.rotation.spans import quoted
+from tasks.rotation.timing import Every, slot_after
 from tests.steered.clock import START
 
 TOKYO = "Asia/Tokyo"
+BERLIN = ZoneInfo("Europe/Berlin")
 LONG_DELAY, SHORT_DELAY = "early", "late"
 """Ids of rotations; their place in a window of six days is near its end, and near its beginning."""
 
@@ -81,6 +86,29 @@ def test_the_day_of_a_daily_run_is_that_of_its_zone_wherever_this_machine_is() -
     daily = make_schedule(every="1d", at="09:00", cron=None, timezone=TOKYO)
     success = datetime(2026, 3, 2, 20, tzinfo=UTC)
     assert next_run(daily, last_success=success, seed="one") == datetime(2026, 3, 4, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("wall", "instant"),
+    [
+        ("2026-06-01T09:00", "2026-06-01T07:00"),
+        ("2026-03-29T02:30", "2026-03-29T01:00"),
+        ("2026-10-25T02:30", "2026-10-25T00:30"),
+    ],
+    ids=["summer", "skipped", "twice"],
+)
+def test_the_zone_of_this_machine_plays_no_part(monkeypatch: pytest.MonkeyPatch, wall: str, instant: str) -> None:
+    with monkeypatch.context() as there:
+        there.setenv("TZ", "Asia/Kolkata")
+        time.tzset()
+        found = instant_of(datetime.fromisoformat(wall), BERLIN)
+    time.tzset()
+    assert (found, found.tzinfo) == (datetime.fromisoformat(f"{instant}+00:00"), UTC)
+
+
+def test_an_interval_without_a_time_of_day_names_the_moment_so_much_later() -> None:
+    interval = timedelta(hours=5)
+    assert slot_after(Every(interval, None), BERLIN, START) == START + interval
 
 
 def _weekly(seed: str) -> tuple[Schedule, datetime, timedelta]:
