@@ -47,6 +47,7 @@ def _another_round(stage: Stage) -> None:
 FAULTS: Final = (
     Fault("killed before", _anywhere, before(raising(Killed))),
     Fault("killed after", _anywhere, after(raising(Killed))),
+    Fault("terminated", _anywhere, before(raising(SystemExit))),
     Fault("time limit before", _anywhere, before(raising(SoftTimeLimitExceeded))),
     Fault("time limit after", _anywhere, after(raising(SoftTimeLimitExceeded))),
     Fault("frozen before", _anywhere, before(_frozen)),

@@ -39,7 +39,7 @@ from tasks.safe_task import PublicError, SafeTask
 from tasks.store import database
 from tasks.store.database import Database, make_engine
 from tasks.store.sql_store import SqlStore, open_store
-from tasks.store.tables import KeyVersionRow, RotationRow
+from tasks.store.tables import Base, KeyVersionRow, RotationRow
 from tasks.wiring import Rotator
 from tests.steered.broker import SteeredBroker
 from tests.steered.clock import SteeredClock
@@ -166,7 +166,7 @@ class Installation:
         try:
             with self.tap.listening():
                 self.rotator.engine.advance(rotation_id)
-        except Killed:
+        except (Killed, SystemExit):
             self.deaths += 1
             self.restart()
         except SoftTimeLimitExceeded:
@@ -188,7 +188,7 @@ class Installation:
         try:
             with self.tap.listening(task.name):
                 task(**arguments)
-        except Killed:
+        except (Killed, SystemExit):
             self.deaths += 1
             self.restart()
         except PublicError as error:
@@ -396,6 +396,17 @@ class Installation:
         return "\n".join(
             f"{s.event.at:%d %H:%M:%S} v{s.event.version} {s.event.name}: {s.event.why}" for s in stored[-60:]
         )
+
+    def stored(self) -> dict[str, bytes]:
+        """Everything that is stored: files of the data folder, and rows where the database is a server."""
+        files = [f for f in self.settings.data_dir.rglob("*") if f.is_file()]
+        places = {f.name: f.read_bytes() for f in files}
+        if self.database.engine.dialect.name == "postgresql":
+            with self.database.read() as connection:
+                for name in Base.metadata.tables:
+                    rows = connection.exec_driver_sql(f"SELECT t::text FROM {name} t").scalars()
+                    places[name] = "\n".join(rows).encode()
+        return places
 
     def on_close(self, act: Callable[[], object]) -> None:
         """Let something happen at the end of the test."""
