@@ -37,7 +37,7 @@ faults: $(VENV)/installed-dev  ## every fault at every kind of call; prints the 
 faults-all: $(VENV)/installed-dev  ## the same at every single call of every life: an hour or two
 	ROTATOR_TEST_EVERY_POINT=1 $(BIN)/python -m pytest --quiet --numprocesses=2 tests/faults
 
-nightly: $(VENV)/installed-dev  ## the property tests, twenty times as thorough and each time otherwise
+nightly: $(VENV)/installed-dev  ## the property tests, ten times as thorough and each time otherwise
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest --numprocesses=2 --timeout=0 tests/property
 
 soak: $(VENV)/installed-dev  ## hundreds of rotations on real servers, under chaos: MINUTES=10

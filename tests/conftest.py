@@ -31,7 +31,7 @@ RANDOM = re.compile(r"[0-9a-f]{16,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 # What is checked before a change lands must not depend on luck; a night has the time to look elsewhere each time.
 hypothesis.settings.register_profile("default", max_examples=100, derandomize=True, deadline=None)
-hypothesis.settings.register_profile("nightly", max_examples=2000, print_blob=True, deadline=None)
+hypothesis.settings.register_profile("nightly", max_examples=1000, print_blob=True, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
