@@ -69,8 +69,10 @@ class Report:
         if not self.figures.balanced:
             yield "the account does not balance: a key is neither deleted nor live"
         yield from self.tally.failures
-        if self.tally.refused or self.tally.emptied or self.tally.unanswered or not self.tally.calls:
+        if self.tally.refused or self.tally.emptied or self.tally.unanswered:
             yield "the applications were not served without a gap"
+        if not self.tally.calls or not self.tally.rounds:
+            yield "the applications did not use every destination"
         if self.orphans_before_reconcile:
             yield f"{self.orphans_before_reconcile} orphans were left to the hourly reconcile"
         if self.rest_s is None:
