@@ -114,18 +114,34 @@ def _confirm_name(path: Path) -> None:
 def master_key_source(settings: Settings) -> MasterKeySource:
     """The ring that the settings point to; in embedded mode a missing key file is made, once, for ever.
 
-    Raises ``SettingsError`` when it cannot be made.
+    Raises ``SettingsError`` when it cannot be made, or when there is a database already: its key is lost, and another
+    one beside it would only look like it.
     """
     if settings.master_key_file is not None:
         return MasterKeySource(settings.master_key_file)
     if settings.master_key is not None:
         return MasterKeySource(None, settings.master_key)
     path = settings.data_dir / "master.key"
+    if key_is_lost(settings):
+        raise SettingsError(
+            (f"{path}: it is missing, and encrypts {settings.database_file}: restore it from a backup",)
+        )
     try:
         created = not path.exists() and _create_once(path)
     except OSError as error:
         raise SettingsError((f"ROTATOR_DATA_DIR: cannot make {path}: {error.strerror}",)) from None
     return MasterKeySource(path, created=created, ours=True)
+
+
+def key_is_lost(settings: Settings) -> bool:
+    """Whether a database has been written whose key is not in the data folder, where it must be."""
+    if settings.master_key is not None or settings.master_key_file is not None or settings.database_file is None:
+        return False
+    try:
+        written = settings.database_file.stat().st_size > 0  # looked at first: a key is made before anything is written
+    except OSError:
+        return False
+    return written and not (settings.data_dir / "master.key").exists()
 
 
 def _create_once(path: Path) -> bool:

