@@ -17,6 +17,7 @@ from tasks.operations.requests import RotationUpdate
 from tasks.rotation.errors import Conflict
 from tasks.rotation.model import Removal, VersionState
 from tests.steered.installation import SECRET_NAME, Installation
+from tests.steered.taps import Side
 from tests.steered.truth import Truth
 
 
@@ -124,6 +125,24 @@ def _side_by_side(stage: Stage) -> None:
     installation.run_until_rest()
 
 
+def _by_schedule(stage: Stage) -> None:
+    installation = stage.installation
+    installation.round()
+    installation.create(every="30d")
+    installation.run_until_rest()
+    installation.run_for(timedelta(days=30))
+    installation.run_until_rest()
+
+
+def _interrupted(stage: Stage) -> None:
+    """The first worker dies between the create and the commit of what it brought."""
+    installation = stage.installation
+    installation.round()
+    installation.create()
+    installation.tap.kill_at("openrouter POST /keys", Side.AFTER)
+    installation.run_until_rest()
+
+
 def _with_an_active_key_that_dies(stage: Stage) -> None:
     """A person deletes the key in service at OpenRouter; the hourly round sees to another."""
     installation = stage.installation
@@ -135,7 +154,6 @@ def _with_an_active_key_that_dies(stage: Stage) -> None:
     installation.remove_key(dead)
     installation.round()
     installation.run_until_rest()
-    stage.truth.excused.clear()
 
 
 def meddle(stage: Stage, file: str) -> None:
@@ -158,4 +176,6 @@ LIVES: Final[Mapping[str, Life]] = {
     "by message": _asked_for_by_a_message,
     "side by side": _side_by_side,
     "dead key": _with_an_active_key_that_dies,
+    "by schedule": _by_schedule,
+    "interrupted": _interrupted,
 }

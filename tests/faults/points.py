@@ -49,7 +49,6 @@ def recorded(life: str, template: Template, folder: Path) -> list[Point]:
     with copied(template, folder, **SETTINGS) as installation:
         installation.tap.watchers.append(lambda p: heard.append(p) if p.side is Side.BEFORE else None)
         live(life, Stage(installation, Truth(installation)))
-        assert installation.deaths == 0
     last_look = max((p.number for p in heard if p.name == "publisher.read_back"), default=0)
     return [Point(life, p.number, p.step, p.name, p.about, p.number < last_look) for p in heard]
 

@@ -54,7 +54,9 @@ _TICKS_MOST: Final = 20
 """More ticks than this that find work at one moment are a loop that feeds itself."""
 _INSTANT: Final = timedelta(milliseconds=1)
 _HOUR: Final = timedelta(hours=1)
-_ROUNDS_MOST: Final = 6
+_ROUNDS_MOST: Final = 8
+_QUIET_ROUNDS: Final = 2
+"""One may have been told that a key is gone which is not."""
 
 
 class SteeredRotator(Rotator):
@@ -205,10 +207,12 @@ class Installation:
         return all(well) and not any(c.method in {"POST", "PATCH", "DELETE"} for c in self.account.calls[before:])
 
     def settle(self) -> None:
-        """Work, with beat's rounds, until every rotation rests and a round finds nothing to do."""
+        """Work, with beat's rounds, until every rotation rests and two rounds in a row find nothing to do."""
+        quiet = 0
         for _ in range(_ROUNDS_MOST):
             self.run_until_rest()
-            if self.round() and self.at_rest():
+            quiet = quiet + 1 if self.round() and self.at_rest() else 0
+            if quiet == _QUIET_ROUNDS:
                 return
         raise AssertionError(f"every round finds something to do\n{self._story()}")
 
