@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from typing import Any, ClassVar, Final, cast
 
 from celery import Task, shared_task
@@ -86,9 +87,13 @@ class SafeTask(Task):  # type: ignore[misc]  # celery ships no types
         )
 
     def __call__(self, *args: object, **kwargs: object) -> None:
-        """Do the work. Raises nothing but ``PublicError``; the details are in the log."""
+        """Do the work. Raises nothing but ``PublicError``; the details are in the log. What ends the process passes."""
         with bound(task=self.name, task_id=self.request.id):
-            failure = self._failure_of(args, kwargs)
+            try:
+                failure = self._failure_of(args, kwargs)
+            except BaseException as ending:
+                _silence(ending)
+                raise
         if failure is not None:
             raise failure from None
 
@@ -107,6 +112,10 @@ class SafeTask(Task):  # type: ignore[misc]  # celery ships no types
             return PublicError("broken", f"{type(error).__name__}; the worker's log has its traceback.")
         return None
 
+    def _required(self) -> list[str]:
+        """The arguments without a default."""
+        return [name for name, one in signature(self.run).parameters.items() if one.default is one.empty]
+
     def _named(self, args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, object]:
         """The arguments by name, each checked. Raises ``InvalidInput``, without repeating what it was given."""
         if len(args) > len(self.takes):
@@ -115,6 +124,8 @@ class SafeTask(Task):  # type: ignore[misc]  # celery ships no types
         if set(kwargs) - set(self.takes) or set(kwargs) & set(given):
             raise InvalidInput("arguments", f"{self.name} takes {', '.join(self.takes) or 'none'}, each once")
         given.update(kwargs)
+        if missing := [name for name in self._required() if name not in given]:
+            raise InvalidInput(missing[0], "is missing", f"{self.name} takes {', '.join(self.takes)}.")
         for name, value in given.items():
             if not self.takes[name](value):
                 raise InvalidInput(name, "is not what this task takes", f"{self.name} takes ids and names only.")
@@ -124,6 +135,17 @@ class SafeTask(Task):  # type: ignore[misc]  # celery ships no types
 def task(task_name: str, /, **takes: Check) -> Callable[[Callable[..., None]], SafeTask]:
     """Make a function a ``SafeTask`` called ``task_name``, whose parameters are what ``takes`` says, in this order."""
     return cast("Callable[[Callable[..., None]], SafeTask]", shared_task(base=SafeTask, name=task_name, takes=takes))
+
+
+def _silence(ending: BaseException) -> None:
+    """Take the words from what ends a process: Celery and Python print them as they are."""
+    ending.args = ()
+    ending.__cause__ = ending.__context__ = None
+    if isinstance(ending, SystemExit) and isinstance(ending.code, str):
+        ending.code = 1  # the code with which Python ends after it has printed a text
+    if isinstance(ending, BaseExceptionGroup):
+        for inner in ending.exceptions:
+            _silence(inner)
 
 
 def _shown(arguments: Mapping[str, object]) -> str:
