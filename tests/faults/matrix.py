@@ -55,11 +55,6 @@ def all_points() -> tuple[Point, ...]:
         return tuple(p for life in LIVES for p in recorded(life, template, Path(folder) / life))
 
 
-def columns() -> list[str]:
-    """Every column of the table, in order."""
-    return list(dict.fromkeys(Cell(p, g, f).column for p in all_points()[:1] for g in GROUPS for f in GROUPS[g]))
-
-
 @cache
 def cells() -> tuple[Cell, ...]:
     """Every cell of the matrix."""

@@ -18,9 +18,11 @@ import pytest
 from tasks import jobs
 from tasks.rotation import policy, ports
 from tasks.safe_task import SafeTask
-from tests.faults.matrix import Cell, all_points, cells
+from tests.faults.matrix import EVERYWHERE, Cell, all_points, cells
 from tests.faults.points import live
 from tests.faults.stages import PostgresStages, on_sqlite
+
+TOP = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -67,3 +69,10 @@ def test_every_call_of_a_port_is_struck(port: type, name: str) -> None:
     methods = {f"{name}.{m}" for m, found in vars(port).items() if callable(found) and not m.startswith("_")}
     told_apart = {"publisher.check"}  # an operator's call: no worker makes it
     assert methods - told_apart <= {point.name for point in all_points()}
+
+
+def test_the_readme_tells_how_many_cells_there_are() -> None:
+    kinds = len({cell.point.what for cell in cells()})
+    told = f"{len(cells()):,} cells: {len({cell.column for cell in cells()})} faults at {kinds} kinds of call"
+    readme = " ".join((TOP / "README.md").read_text(encoding="utf-8").split())
+    assert EVERYWHERE or told in readme, f"the README should say: {told}"
