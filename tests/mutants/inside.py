@@ -28,7 +28,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Write down what failed."""
+    """Write down what failed; a test that ran out of time has failed in no phase, for the machine may be busy."""
     if report.failed:
+        phase = "timeout" if "Failed: Timeout (>" in report.longreprtext else report.when
         with Path(os.environ[FAILURES]).open("a", encoding="utf-8") as file:
-            file.write(f"{report.when}\t{report.nodeid}\n")
+            file.write(f"{phase}\t{report.nodeid}\n")

@@ -16,8 +16,8 @@ from typing import Final
 from tests.mutants.inside import FAILURES
 from tests.mutants.mutation import Mutation
 
-TEST_TIMEOUT_S: Final = 60
-RUN_TIMEOUT_S: Final = 240
+TEST_TIMEOUT_S: Final = 120
+RUN_TIMEOUT_S: Final = 600
 _PASSED, _FAILED = 0, 1
 """pytest's exit codes. All others are a run that says nothing: no test was run, or it broke off."""
 
@@ -74,8 +74,8 @@ def run_tests(tests: Iterable[str], tree: Path) -> Outcome:
 
 
 def verdict_of(code: int, first_failure: str) -> Verdict:
-    """Killed only if a test ran and failed: a module that cannot be imported, a fixture that breaks, or a test that
-    is not there, proves nothing about the tests."""
+    """Killed only if a test ran and failed: a module that cannot be imported, a fixture that breaks, a test that is not
+    there, or one that took too long, proves nothing about the tests."""
     if code == _PASSED:
         return Verdict.SURVIVED
     phase = first_failure.partition("\t")[0]

@@ -71,6 +71,7 @@ def test_what_fits_nowhere_or_twice_is_not_made(text: str, tmp_path: Path) -> No
         (1, "call\ttest_x", Verdict.KILLED),
         (1, "teardown\ttest_x", Verdict.KILLED),
         (1, "setup\ttest_x", Verdict.UNTOLD),
+        (1, "timeout\ttest_x", Verdict.UNTOLD),
         (1, "", Verdict.UNTOLD),
         (2, "", Verdict.UNTOLD),
         (4, "", Verdict.UNTOLD),
