@@ -16,6 +16,9 @@ from tests.contract.state.scene import Rows
 from tests.habits.house import TOP
 from tests.upgrade.releases import NEWEST, migrate, revisions
 
+pytestmark = pytest.mark.timeout(400)
+PATIENCE_S = 300
+"""Some fifty processes start and die, on a machine that may be busy."""
 LEAST = 3
 """Statements of the smallest migration: it looks where it stands, changes something and notes it."""
 
@@ -24,7 +27,13 @@ def _killed_at_every_statement(act: str, environment: Mapping[str, str]) -> tupl
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("ROTATOR_")}
     command = [sys.executable, "-m", "tests.upgrade.dying", act]
     ran = subprocess.run(
-        command, check=False, env=inherited | dict(environment), cwd=TOP, capture_output=True, text=True, timeout=90
+        command,
+        check=False,
+        env=inherited | dict(environment),
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
     )
     assert ran.returncode == 0, ran.stderr
     answer: Any = json.loads(ran.stdout)
@@ -43,3 +52,14 @@ def test_an_upgrade_that_is_killed_at_any_statement_changes_nothing(
     store.check_schema()
     store.check_master_key()
     assert store.schema() == NEWEST
+
+
+def test_a_step_back_that_is_killed_at_any_statement_changes_nothing(
+    environment: Mapping[str, str], store: SqlStore
+) -> None:
+    store.upgrade()
+    deaths, changed = _killed_at_every_statement("downgrade", environment)
+    assert deaths > LEAST
+    assert changed == []
+    assert store.schema() == revisions()[-2]
+    assert store.upgrade() == NEWEST

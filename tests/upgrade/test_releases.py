@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
+from threading import Event
 
 import pytest
 
 from tasks.rotation.errors import OperatorNeeded, Unavailable
 from tasks.store import schema
 from tasks.store.sql_store import SqlStore
-from tests.contract.state.scene import Clock, Rows
-from tests.upgrade.releases import NEWEST, Releases, revisions
+from tests.contract.state.scene import Clock, Rows, at_once, race, start_processes
+from tests.integration.processes import wait_for
+from tests.upgrade.releases import NEWEST, Releases, migrate, revisions
 
 STILL_AT_WORK = timedelta(minutes=2)
 MILLISECOND = timedelta(milliseconds=1)
+WORKERS = 3
 
 
 def test_the_release_before_goes_on_and_restarts_on_the_next_schema(
@@ -200,6 +204,59 @@ def test_a_migration_may_take_its_time_but_does_not_wait_long_for_a_table(
     assert rows.all() == before
     assert store.upgrade() == "9001"
     assert rows.one("SELECT of_statements FROM patience") == "0"
+
+
+@pytest.mark.parametrize("kind", ["postgresql"], indirect=True)
+def test_workers_that_write_all_the_time_neither_fail_nor_keep_a_migration_from_being_made(
+    store: SqlStore, rows: Rows
+) -> None:
+    """Writing as the engine does: the rotation first, then its versions, then events."""
+    migrate(rows.engine, revisions()[-2])
+    _rotation(rows)
+    ended = Event()
+    written: list[int] = []
+
+    def work(number: int) -> None:
+        while number and not ended.is_set():
+            _write_once(rows, f"{number}-{len(written)}")
+            written.append(number)
+        if not number:
+            wait_for(lambda: len(written) > WORKERS, "the workers work")
+            store.upgrade()
+            before = len(written)
+            wait_for(lambda: len(written) > before + WORKERS, "the workers go on")
+            ended.set()
+
+    at_once(1 + WORKERS, work)
+    assert store.schema() == NEWEST
+    assert rows.one("SELECT count(*) FROM key_versions") == len(written)
+
+
+def _write_once(rows: Rows, name: str) -> None:
+    with rows.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE rotations SET last_version = last_version + 1 WHERE id = 'r1'")
+        connection.exec_driver_sql(
+            "INSERT INTO key_versions (id, rotation_id, number, state, reason, actor, key_hash, emergency, doomed,"
+            f" reviving, attempts) SELECT '{name}', 'r1', last_version, 'retiring', 'manual', 'x', '{name}', false,"
+            " false, false, 0 FROM rotations WHERE id = 'r1'"
+        )
+        connection.exec_driver_sql("INSERT INTO events (at, name, actor, why, detail) VALUES (0, 'x', 'x', '', '{}')")
+
+
+def test_processes_that_upgrade_an_older_schema_at_once_make_one_of_it(
+    environment: Mapping[str, str], store: SqlStore, rows: Rows
+) -> None:
+    migrate(rows.engine, revisions()[-2])
+    code = (
+        "from config.settings import settings\n"
+        "from tasks.wiring import open_rotator\n"
+        "rotator = open_rotator(settings())\n"
+        "go()\n"
+        "print(json.dumps(rotator.store.upgrade()))\n"
+    )
+    assert race(start_processes(code, [environment] * 3)) == [NEWEST] * 3
+    assert rows.one("SELECT count(*) FROM migrations") == len(revisions())
+    assert rows.one("SELECT count(*) FROM installation") == 1
 
 
 def _rotation(rows: Rows) -> None:
