@@ -70,6 +70,8 @@ def test_what_an_argument_may_be(check: Any, value: object, answer: bool) -> Non
         (("ok", True, CANARY), {}),
         (("ok",), {"name": "twice"}),
         ((), {"name": "ok", "emergency": "yes"}),
+        ((), {}),
+        ((), {"emergency": True}),
     ],
 )
 def test_other_arguments_are_refused_before_they_are_sent_and_in_the_worker_and_never_repeated(
