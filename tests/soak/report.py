@@ -19,7 +19,7 @@ SHORTEST_TREND_S: Final = 240.0
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a unit's processes took together, in megabytes: after it was warm, and at the end."""
+    """What a unit's processes took together, in resident megabytes: after it was warm, and at the end."""
 
     start_mb: float
     end_mb: float
@@ -58,6 +58,8 @@ class Report:
     blind: tuple[str, ...]
     """Places that were to be searched, and where there was nothing to search."""
     memory: Mapping[str, Memory]
+    memory_series: Mapping[str, list[tuple[int, int, int]]]
+    """(second, megabytes, processes), to see how it went."""
 
     @property
     def failures(self) -> tuple[str, ...]:

@@ -32,8 +32,8 @@ _SETUP_TIMEOUT_S: Final = 300.0
 _PAUSE_TIMEOUT_S: Final = 60.0
 _TOLD_EVERY_S: Final = 15.0
 _WINDOW_S: Final = 30.0
-_WARM_S: Final = 50.0
-"""After the blackout at the beginning, until memory is looked at for the first time."""
+_WARM_S: Final = 150.0
+"""From the blackout at the beginning until memory is looked at for the first time: every process has worked by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class _Run:
         chaos.calm()
         calls, faults = self._weather.clear()
         rested = self._rest(loaded)
-        return self._judged(chaos, loaded, rested, memory=memory, calls=calls, faults=faults)
+        return self._judged(chaos, loaded, rested, memory=memory, began_s=began_s, calls=calls, faults=faults)
 
     # --- the phases --------------------------------------------------------------------------------------------
 
@@ -189,7 +189,15 @@ class _Run:
         return found
 
     def _judged(
-        self, chaos: Chaos, loaded: _Loaded, rested: _Rested, *, memory: dict[str, Memory], calls: int, faults: int
+        self,
+        chaos: Chaos,
+        loaded: _Loaded,
+        rested: _Rested,
+        *,
+        memory: dict[str, Memory],
+        began_s: float,
+        calls: int,
+        faults: int,
     ) -> Report:
         stage = self._stage
         for unit in stage.plant.units:
@@ -217,6 +225,7 @@ class _Run:
             blind=tuple(unsearched(hunt)),
             searched=dict(hunt.looked),
             memory=memory,
+            memory_series=stage.samples.series(began_s),
         )
 
 

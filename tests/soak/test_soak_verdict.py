@@ -251,6 +251,7 @@ GOOD = Report(
     searched={"logs": 100},
     blind=(),
     memory={"worker-1": Memory(100.0, 101.0, 400.0, ours=True)},
+    memory_series={"worker-1": [(5, 100, 5)]},
 )
 
 

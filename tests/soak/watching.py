@@ -83,12 +83,11 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The memory of one unit's processes together, in megabytes, and how long the oldest of them has lived."""
+    """The resident memory of one unit's processes together, in megabytes."""
 
     at_s: float
     megabytes: float
     processes: int
-    age_s: float
 
 
 class Samples:
@@ -127,13 +126,19 @@ class Samples:
         found = [s.megabytes for s in self.memory[name] if from_s <= s.at_s <= to_s]
         return round(statistics.median(found), 1) if found else None
 
+    def series(self, from_s: float) -> dict[str, list[tuple[int, int, int]]]:
+        """(seconds after ``from_s``, megabytes, processes) of each unit, as often as it was looked at."""
+        return {
+            name: [(round(s.at_s - from_s), round(s.megabytes), s.processes) for s in samples if s.at_s >= from_s]
+            for name, samples in self.memory.items()
+        }
+
 
 def _sample_of(family: Sequence[psutil.Process], at_s: float) -> Sample:
-    """The sum of what each takes alone and its share of what they share (PSS)."""
-    total, count, oldest = 0, 0, time.time()
+    """Resident, and not by shares of what is shared (PSS): that rises when another worker is killed."""
+    total, count = 0, 0
     for process in family:
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            total += process.memory_full_info().pss
-            oldest = min(oldest, process.create_time())
+            total += process.memory_info().rss
             count += 1
-    return Sample(at_s, total / _MEGABYTE, count, time.time() - oldest)
+    return Sample(at_s, total / _MEGABYTE, count)
