@@ -196,7 +196,7 @@ class ChatCompletion(Body):
     messages: Annotated[list[JsonObject], Field(min_length=1)]
     model: str = "emulator/echo"
     stream: bool = False
-    emulator_cost_usd: Usd = 0.001
+    emulator_cost_usd: Annotated[float, Field(ge=0, le=1_000_000)] = 0.001
     """Not OpenRouter's: what this one call is to cost."""
 
 

@@ -76,7 +76,7 @@ def _dispatch(emulator: Steered, method: str, path: str, query: Mapping[str, str
 def _field(body: bytes, name: str) -> object:
     try:
         return json.loads(body)[name]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError(f"the body must be a JSON object with {name!r}") from None
 
 

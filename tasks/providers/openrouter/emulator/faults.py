@@ -80,10 +80,10 @@ class Fault(BaseModel):
     probability: Annotated[float, Field(ge=0, le=1)] = 1.0
     seed: int | None = None
     """Makes the strikes of a ``probability`` repeat; the fault book's own seed if None."""
-    seconds: Annotated[float, Field(ge=0)] | None = None
+    seconds: Annotated[float, Field(ge=0, le=31_536_000)] | None = None
     """Length of a latency, refusal, late effect or hold."""
-    status: Annotated[int, Field(ge=100, le=599)] = 500
-    retry_after: str | int | None = None
+    status: Annotated[int, Field(ge=200, le=599)] = 500
+    retry_after: Annotated[str, Field(pattern=r"^[ -~]*$")] | int | None = None
     """``Retry-After`` of a ``status`` fault: seconds, or an HTTP date."""
     body: str | None = None
     """Body of a ``status`` fault; the documented error object if None."""
