@@ -46,7 +46,7 @@ soak: $(VENV)/installed-dev  ## hundreds of rotations on real servers, under cha
 mutants: $(VENV)/installed-dev  ## deliberate mistakes in the product: each must turn a test red
 	$(BIN)/python -m tests.mutants
 
-mutants-score: $(VENV)/installed-dev  ## every small mistake that mutmut can think of in the core: how many are seen
+mutants-score: $(VENV)/installed-mutants  ## every small mistake that mutmut can think of in the core: how many are seen
 	$(BIN)/python -m tests.mutants.score
 
 lint: $(VENV)/installed-dev  ## format and lint, changing nothing
@@ -60,9 +60,10 @@ format: $(VENV)/installed-dev  ## write the format, and the fixes that are safe
 docs: $(VENV)/installed-dev  ## write the README's table of settings
 	$(BIN)/python -m tests.habits.readme_tables
 
-lock: $(VENV)/installed-dev  ## write both locks anew from pyproject.toml; LOCK=--upgrade for newer versions
+lock: $(VENV)/installed-dev  ## write the locks anew from pyproject.toml; LOCK=--upgrade for newer versions
 	$(COMPILE) --group build --output-file requirements.lock pyproject.toml
 	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	$(COMPILE) --group mutants --constraint requirements-dev.lock --output-file requirements-mutants.lock
 
 clean:  ## remove the environment and every cache
 	rm -rf $(VENV) .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache dist build
@@ -83,4 +84,9 @@ $(VENV)/installed: $(VENV)/made requirements.lock pyproject.toml
 
 $(VENV)/installed-dev: $(VENV)/installed requirements-dev.lock
 	$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+# Apart from the rest: what mutmut brings would rename Celery's processes.
+$(VENV)/installed-mutants: $(VENV)/installed-dev requirements-mutants.lock
+	$(PIP) install --target $(VENV)/mutants --upgrade --require-hashes --requirement requirements-mutants.lock
 	@touch $@

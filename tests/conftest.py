@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import hypothesis
 import psycopg
 import pytest
+from hypothesis.database import DirectoryBasedExampleDatabase
 from redis import Redis
 from redis.exceptions import BusyLoadingError
 from redis.exceptions import ConnectionError as NotYet
@@ -31,7 +32,14 @@ RANDOM = re.compile(r"[0-9a-f]{16,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 # What is checked before a change lands must not depend on luck; a night has the time to look elsewhere each time.
 hypothesis.settings.register_profile("default", max_examples=100, derandomize=True, deadline=None)
-hypothesis.settings.register_profile("nightly", max_examples=1000, print_blob=True, deadline=None)
+hypothesis.settings.register_profile(
+    "nightly",
+    max_examples=1000,
+    derandomize=False,
+    database=DirectoryBasedExampleDatabase(".hypothesis/examples"),
+    print_blob=True,
+    deadline=None,
+)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

@@ -14,8 +14,8 @@ from packaging.version import Version
 from tests.habits.house import TOP, name_of, pyproject, python_files, text_of
 
 AGREED = {"pyproject.toml", "README.md", "worker", "tasks", "config", "tests", "docker-compose.yml"}
-BY_CONVENTION = {"Makefile", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "requirements.lock", "requirements-dev.lock"}
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-mutants.lock")
+BY_CONVENTION = {"Makefile", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", *LOCKS}
 PINNED = re.compile(r"^([a-z0-9][a-z0-9._-]*)(?:\[[a-z0-9,-]+\])?==(\S+)", re.MULTILINE)
 
 
@@ -55,15 +55,22 @@ def test_every_dependency_has_its_reason(line: str) -> None:
 @pytest.mark.parametrize("line", _dependencies())
 def test_the_locks_hold_what_the_project_asks_for(line: str) -> None:
     asked = Requirement(line)
-    locks = LOCKS if line in pyproject()["project"]["dependencies"] else LOCKS[1:]
-    for lock in locks:
+    for lock in _locks_of(line):
         pinned = _pins(lock).get(canonicalize_name(asked.name))
         assert pinned is not None, f"{line} is not in {lock}: make lock"
         assert asked.specifier.contains(pinned, prereleases=True), f"{line}, but {lock} has {pinned}: make lock"
 
 
+def _locks_of(line: str) -> tuple[str, ...]:
+    """Where a dependency is locked: mutmut, which tests nothing but the tests, apart from the rest."""
+    product, development, mutants = LOCKS
+    if line in pyproject()["dependency-groups"]["mutants"]:
+        return (mutants,)
+    return (product, development) if line in pyproject()["project"]["dependencies"] else (development,)
+
+
 def test_tests_run_on_what_is_installed_for_the_product() -> None:
-    product, development = (_pins(lock) for lock in LOCKS)
+    product, development = (_pins(lock) for lock in LOCKS[:2])
     assert {name: development.get(name) for name in product} == product
 
 
@@ -82,7 +89,7 @@ def _pins(lock: str) -> dict[str, Version]:
 
 def test_test_files_have_names_of_their_own() -> None:
     """Without packages in tests/, two files of one name would hide each other in reports."""
-    names = [path.name for path in python_files("tests") if path.name not in {"conftest.py", "__init__.py"}]
+    names = [path.name for path in python_files("tests") if path.name not in {"conftest.py", "__main__.py"}]
     assert sorted(names) == sorted(set(names))
 
 

@@ -18,7 +18,7 @@ from tasks.store.sql_store import SqlStore
 from tests.contract.state.scene import Rows
 from tests.steered.installation import CONNECTION, Installation, steered
 from tests.steered.truth import Truth
-from tests.upgrade.lives import let_go, live_every_way, watch
+from tests.upgrade.every_state import let_go, live_every_way, watch
 from tests.upgrade.rebuilt import Content, content, rebuild
 from tests.upgrade.releases import NEWEST, migrate, revisions
 
