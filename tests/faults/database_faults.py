@@ -17,11 +17,15 @@ import sqlalchemy as sa
 from tasks.rotation.errors import Unavailable
 from tests.faults.lives import Stage
 from tests.faults.points import Point
-from tests.faults.striking import Fault, Strike, after, before, calls_of, for_an_hour
+from tests.faults.striking import Fault, Strike, around, before, calls_of, for_an_hour
 
 _stored: Final = calls_of("store.", "desk.", "tick.")
 
 Blow = Callable[[sa.Connection], None]
+
+
+def _written(point: Point) -> bool:
+    return _stored(point) and point.commits
 
 
 def _during(moment: str, blow: Blow) -> Strike:
@@ -34,18 +38,17 @@ def _during(moment: str, blow: Blow) -> Strike:
             nonlocal spent
             if not spent and connection.engine is not stage.installation.database.engine:
                 spent = True
+                stage.struck.append(f"the database, at {moment}")
                 blow(connection)
 
-        def start(_stage: Stage) -> None:
+        def start() -> None:
             sa.event.listen(sa.Engine, moment, struck)
 
-        def stop(_stage: Stage | None = None) -> None:
+        def stop() -> None:
             if sa.event.contains(sa.Engine, moment, struck):
                 sa.event.remove(sa.Engine, moment, struck)
 
-        before(start)(stage, point)
-        after(stop)(stage, point)
-        stage.installation.on_close(stop)
+        around(stage, point, start, stop)
 
     return strike
 
@@ -81,12 +84,12 @@ def _query_only(stage: Stage, point: Point) -> None:
         drivers.append(connection.connection.dbapi_connection)
         drivers[-1].execute("PRAGMA query_only=ON")
 
-    def over(_stage: Stage) -> None:
-        for driver in drivers:
-            driver.execute("PRAGMA query_only=OFF")
+    def over() -> None:
+        while drivers:
+            drivers.pop().execute("PRAGMA query_only=OFF")
 
     _during("begin", blow)(stage, point)
-    after(over)(stage, point)
+    around(stage, point, lambda: None, over)
 
 
 def _gone_for_an_hour(stage: Stage) -> None:
@@ -126,20 +129,20 @@ def _answer_lost() -> Exception:
 FAULTS: Final = (
     Fault("I/O error", _stored, _during("begin", _sqlite_says("disk I/O error"))),
     Fault("locked", _stored, _during("begin", _sqlite_says("database is locked"))),
-    Fault("read-only", _stored, _query_only),
-    Fault("full", _stored, _during("commit", _sqlite_says("database or disk is full"))),
+    Fault("read-only", _written, _query_only),
+    Fault("full", _written, _during("commit", _sqlite_says("database or disk is full"))),
     Fault(
         "commit unknown",
-        _stored,
+        _written,
         _during("commit", _committed_and_then(lambda: sqlite3.OperationalError("disk I/O error"))),
     ),
     Fault("down for 1 h", _stored, before(_gone_for_an_hour)),
     Fault("terminated at begin", _stored, _during("begin", _terminated), on="postgresql"),
-    Fault("terminated at commit", _stored, _during("commit", _terminated), on="postgresql"),
-    Fault("read-only", _stored, _during("begin", _read_only_server), on="postgresql"),
-    Fault("disk full", _stored, _during("commit", _server_raises("53100")), on="postgresql"),
-    Fault("deadlock", _stored, _during("commit", _server_raises("40P01")), on="postgresql"),
-    Fault("serialization", _stored, _during("commit", _server_raises("40001")), on="postgresql"),
+    Fault("terminated at commit", _written, _during("commit", _terminated), on="postgresql"),
+    Fault("read-only", _written, _during("begin", _read_only_server), on="postgresql"),
+    Fault("disk full", _written, _during("commit", _server_raises("53100")), on="postgresql"),
+    Fault("deadlock", _written, _during("commit", _server_raises("40P01")), on="postgresql"),
+    Fault("serialization", _written, _during("commit", _server_raises("40001")), on="postgresql"),
     Fault("too many connections", _stored, _during("begin", _server_raises("53300")), on="postgresql"),
-    Fault("commit unknown", _stored, _during("commit", _committed_and_then(_answer_lost)), on="postgresql"),
+    Fault("commit unknown", _written, _during("commit", _committed_and_then(_answer_lost)), on="postgresql"),
 )

@@ -12,7 +12,7 @@ from tasks.rotation.errors import CredentialRejected, OutcomeUnknown, TryAgain, 
 from tasks.rotation.turn import PUBLISHING_LASTS
 from tests.faults.lives import Stage, meddle
 from tests.faults.points import Point
-from tests.faults.striking import Fault, Strike, after, before, calls_of, for_an_hour, raising
+from tests.faults.striking import Fault, Strike, after, around, before, calls_of, for_an_hour, raising
 from tests.steered.taps import Killed
 
 _used: Final = calls_of("publisher.")
@@ -55,14 +55,13 @@ def _file_system(function: str, error: Callable[[], BaseException], *, nth: int 
             uses += 1
             if uses != nth:
                 return real(*arguments, **named)
+            stage.struck.append(f"use {nth} of {function}")
             if done:
                 real(*arguments, **named)
             raise error()
 
         patched = patch(f"os.{function}", failing)
-        before(lambda _: patched.start())(stage, point)
-        after(lambda _: patched.stop())(stage, point)
-        stage.installation.on_close(patch.stopall)
+        around(stage, point, patched.start, patched.stop)
 
     return strike
 

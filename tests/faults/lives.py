@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -23,10 +23,11 @@ from tests.steered.truth import Truth
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where a life is lived: an installation, and who checks it."""
+    """Where a life is lived: an installation, and who checks it; and what has struck it."""
 
     installation: Installation
     truth: Truth
+    struck: list[str] = field(default_factory=list)
 
 
 Life = Callable[[Stage], None]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import sqlalchemy as sa
+
 from tests.faults.lives import LIVES, Stage
 from tests.steered.installation import Template, copied
 from tests.steered.taps import Passing, Side
@@ -30,6 +32,8 @@ class Point:
     about: str
     read_later: bool
     """Whether the destinations are looked at once more after it."""
+    commits: bool
+    """Whether something is written to the database by it."""
 
     @property
     def what(self) -> str:
@@ -46,11 +50,20 @@ class Point:
 def recorded(life: str, template: Template, folder: Path) -> list[Point]:
     """Every call of a life that nobody disturbs, beat's rounds at its end included."""
     heard: list[Passing] = []
+    committed: set[int] = set()
+
+    def commit(_connection: sa.Connection) -> None:
+        committed.add(len(heard))
+
     with copied(template, folder, **SETTINGS) as installation:
         installation.tap.watchers.append(lambda p: heard.append(p) if p.side is Side.BEFORE else None)
-        live(life, Stage(installation, Truth(installation)))
+        sa.event.listen(sa.Engine, "commit", commit)
+        try:
+            live(life, Stage(installation, Truth(installation)))
+        finally:
+            sa.event.remove(sa.Engine, "commit", commit)
     last_look = max((p.number for p in heard if p.name == "publisher.read_back"), default=0)
-    return [Point(life, p.number, p.step, p.name, p.about, p.number < last_look) for p in heard]
+    return [Point(life, p.number, p.step, p.name, p.about, p.number < last_look, p.number in committed) for p in heard]
 
 
 def live(life: str, stage: Stage) -> None:

@@ -30,12 +30,24 @@ class Fault:
 
 def before(act: Callable[[Stage], object]) -> Strike:
     """Let something happen right before the call is made; what it raises is what the caller gets."""
-    return lambda stage, point: _when(stage, point, Side.BEFORE, lambda: act(stage))
+    return lambda stage, point: _when(stage, point, Side.BEFORE, lambda: _struck(stage, act))
 
 
 def after(act: Callable[[Stage], object]) -> Strike:
     """Let something happen right after the call took effect; what it raises is what the caller gets."""
-    return lambda stage, point: _when(stage, point, Side.AFTER, lambda: act(stage))
+    return lambda stage, point: _when(stage, point, Side.AFTER, lambda: _struck(stage, act))
+
+
+def around(stage: Stage, point: Point, start: Callable[[], object], stop: Callable[[], object]) -> None:
+    """Lie in wait for as long as the call lasts. Whoever does, notes in ``stage.struck`` that it found something."""
+    _when(stage, point, Side.BEFORE, start)
+    _when(stage, point, Side.AFTER, stop)
+    stage.installation.on_close(stop)
+
+
+def _struck(stage: Stage, act: Callable[[Stage], object]) -> None:
+    stage.struck.append("the call")
+    act(stage)
 
 
 def raising(error: Callable[[], BaseException]) -> Callable[[Stage], None]:

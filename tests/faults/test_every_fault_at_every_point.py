@@ -51,7 +51,7 @@ def test_the_fault_is_survived(
     with staged as stage:
         cell.fault.strike(stage, cell.point)
         live(cell.point.life, stage)
-        assert len(stage.installation.tap.names) >= cell.point.number, "the fault never struck"
+        assert stage.struck, "the fault never struck"
 
 
 def test_every_step_of_the_policy_is_struck() -> None:
