@@ -24,6 +24,10 @@ _stored: Final = calls_of("store.", "desk.", "tick.")
 Blow = Callable[[sa.Connection], None]
 
 
+def _asked(point: Point) -> bool:
+    return _stored(point) and point.begins
+
+
 def _written(point: Point) -> bool:
     return _stored(point) and point.commits
 
@@ -127,8 +131,8 @@ def _answer_lost() -> Exception:
 
 
 FAULTS: Final = (
-    Fault("I/O error", _stored, _during("begin", _sqlite_says("disk I/O error"))),
-    Fault("locked", _stored, _during("begin", _sqlite_says("database is locked"))),
+    Fault("I/O error", _asked, _during("begin", _sqlite_says("disk I/O error"))),
+    Fault("locked", _asked, _during("begin", _sqlite_says("database is locked"))),
     Fault("read-only", _written, _query_only),
     Fault("full", _written, _during("commit", _sqlite_says("database or disk is full"))),
     Fault(
@@ -137,12 +141,12 @@ FAULTS: Final = (
         _during("commit", _committed_and_then(lambda: sqlite3.OperationalError("disk I/O error"))),
     ),
     Fault("down for 1 h", _stored, before(_gone_for_an_hour)),
-    Fault("terminated at begin", _stored, _during("begin", _terminated), on="postgresql"),
+    Fault("terminated at begin", _asked, _during("begin", _terminated), on="postgresql"),
     Fault("terminated at commit", _written, _during("commit", _terminated), on="postgresql"),
     Fault("read-only", _written, _during("begin", _read_only_server), on="postgresql"),
     Fault("disk full", _written, _during("commit", _server_raises("53100")), on="postgresql"),
     Fault("deadlock", _written, _during("commit", _server_raises("40P01")), on="postgresql"),
     Fault("serialization", _written, _during("commit", _server_raises("40001")), on="postgresql"),
-    Fault("too many connections", _stored, _during("begin", _server_raises("53300")), on="postgresql"),
+    Fault("too many connections", _asked, _during("begin", _server_raises("53300")), on="postgresql"),
     Fault("commit unknown", _written, _during("commit", _committed_and_then(_answer_lost)), on="postgresql"),
 )

@@ -17,7 +17,7 @@ from tasks.operations.requests import RotationUpdate
 from tasks.rotation.errors import Conflict
 from tasks.rotation.model import Removal, VersionState
 from tests.steered.installation import SECRET_NAME, Installation
-from tests.steered.taps import Side
+from tests.steered.taps import Passing, Side
 from tests.steered.truth import Truth
 
 
@@ -105,6 +105,20 @@ def _moved_to_another_file(stage: Stage) -> None:
     installation.run_until_rest()
 
 
+def _slowly(stage: Stage) -> None:
+    """Each destination takes nearly as long as it may, so that the lease has to be renewed on the way."""
+    installation = stage.installation
+    installation.round()
+
+    def crawl(passing: Passing) -> None:
+        if passing.name == "publisher.publish" and passing.side is Side.BEFORE:
+            installation.clock.move(timedelta(seconds=29.5))
+
+    installation.tap.watchers.append(crawl)
+    installation.create(files=("app.env", "job.env", "api.env"))
+    installation.run_until_rest()
+
+
 def _asked_for_by_a_message(stage: Stage) -> None:
     """A person calls ``rotation.rotate``; the broker gives the message to another worker when the first one dies."""
     installation = stage.installation
@@ -174,6 +188,7 @@ LIVES: Final[Mapping[str, Life]] = {
     "drift": _with_drift,
     "removal": _removed,
     "new destination": _moved_to_another_file,
+    "slow": _slowly,
     "by message": _asked_for_by_a_message,
     "side by side": _side_by_side,
     "dead key": _with_an_active_key_that_dies,

@@ -5,7 +5,8 @@ Nothing is listed by hand, so a step or a call that is added later has its cells
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -32,6 +33,8 @@ class Point:
     about: str
     read_later: bool
     """Whether the destinations are looked at once more after it."""
+    begins: bool
+    """Whether it asks the database for anything."""
     commits: bool
     """Whether something is written to the database by it."""
 
@@ -50,20 +53,42 @@ class Point:
 def recorded(life: str, template: Template, folder: Path) -> list[Point]:
     """Every call of a life that nobody disturbs, beat's rounds at its end included."""
     heard: list[Passing] = []
+    begun: set[int] = set()
     committed: set[int] = set()
-
-    def commit(_connection: sa.Connection) -> None:
-        committed.add(len(heard))
-
-    with copied(template, folder, **SETTINGS) as installation:
+    with ExitStack() as stack:
+        installation = stack.enter_context(copied(template, folder, **SETTINGS))
         installation.tap.watchers.append(lambda p: heard.append(p) if p.side is Side.BEFORE else None)
-        sa.event.listen(sa.Engine, "commit", commit)
-        try:
-            live(life, Stage(installation, Truth(installation)))
-        finally:
-            sa.event.remove(sa.Engine, "commit", commit)
+        for event, seen in (("begin", begun), ("commit", committed)):
+            stack.enter_context(_heeding(event, heard, seen))
+        live(life, Stage(installation, Truth(installation)))
     last_look = max((p.number for p in heard if p.name == "publisher.read_back"), default=0)
-    return [Point(life, p.number, p.step, p.name, p.about, p.number < last_look, p.number in committed) for p in heard]
+    return [
+        Point(
+            life,
+            p.number,
+            p.step,
+            p.name,
+            "renewing" if p.name == "store.keep_lease" and p.number in committed else p.about,
+            p.number < last_look,
+            p.number in begun,
+            p.number in committed,
+        )
+        for p in heard
+    ]
+
+
+@contextmanager
+def _heeding(event: str, heard: Sequence[Passing], seen: set[int]) -> Iterator[None]:
+    """Note the number of each call in which a database has such an event."""
+
+    def heed(_connection: sa.Connection) -> None:
+        seen.add(len(heard))
+
+    sa.event.listen(sa.Engine, event, heed)
+    try:
+        yield
+    finally:
+        sa.event.remove(sa.Engine, event, heed)
 
 
 def live(life: str, stage: Stage) -> None:
