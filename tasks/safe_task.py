@@ -86,7 +86,7 @@ class SafeTask(Task):  # type: ignore[misc]  # celery ships no types
             None, arguments, task_id=task_id, producer=producer, argsrepr="", kwargsrepr=_shown(arguments), **options
         )
 
-    def __call__(self, *args: object, **kwargs: object) -> None:
+    def __call__(self, /, *args: object, **kwargs: object) -> None:
         """Do the work. Raises nothing but ``PublicError``; the details are in the log. What ends the process passes."""
         with bound(task=self.name, task_id=self.request.id):
             try:
