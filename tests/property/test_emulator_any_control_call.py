@@ -7,13 +7,15 @@ import secrets
 from types import SimpleNamespace
 from typing import Final
 
+import httpx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.providers.openrouter.emulator import Account, FaultBook, FaultKind
+from tasks.providers.openrouter.emulator import Account, EmulatorTransport, FaultBook, FaultKind
 from tasks.providers.openrouter.emulator.control import control
 from tasks.providers.openrouter.emulator.faults import Fault
 from tests.property.effort import effort
+from tests.property.outcome import raised
 
 MANAGEMENT_KEY: Final = f"emulator-{secrets.token_hex(8)}"
 
@@ -87,3 +89,21 @@ def test_any_control_call_is_done_or_refused_in_words(method: str, path: str, af
     assert answer.status in {200, 400, 404}
     assert answer.status == 200 or set(answer.body) == {"error"}
     assert all(0 <= seconds <= 86_400 for seconds in refused)
+
+
+@effort(80)
+@given(rule=_fault_rules)
+def test_a_fault_that_was_taken_strikes_and_never_breaks_the_emulator_itself(rule: bytes) -> None:
+    account, faults, slept = Account(), FaultBook(), [0.0]
+    emulator = SimpleNamespace(account=account, faults=faults, refuse=lambda _seconds: None)
+    if control(emulator, "POST", "/faults", {}, rule).status != 200:
+        return
+    transport = EmulatorTransport(account, faults, sleep=slept.append)
+    with httpx.Client(base_url="https://openrouter.test/api/v1", transport=transport, trust_env=False) as client:
+        for _ in range(2):
+            failure = raised(
+                httpx.TransportError, lambda: client.get("/keys", headers={"Authorization": f"Bearer {MANAGEMENT_KEY}"})
+            )
+            assert failure is None or str(failure)
+    assert all(0 <= seconds <= 10**7 for seconds in slept)
+    assert control(emulator, "GET", "/state", {}, b"").status == 200
