@@ -18,6 +18,8 @@ from tasks.store.columns import as_moment
 _BUSY_MS: Final = 10_000
 _CONNECT_S: Final = 5
 _STATEMENT_MS: Final = 15_000
+_IDLE_MS: Final = 30_000
+"""After this long PostgreSQL takes the locks from a process that froze within a transaction; none pauses in one."""
 
 
 def make_engine(url: Secret, *, pool_size: int = 2) -> sa.Engine:
@@ -38,7 +40,8 @@ def make_engine(url: Secret, *, pool_size: int = 2) -> sa.Engine:
             pool_timeout=_CONNECT_S,
             connect_args={
                 "connect_timeout": _CONNECT_S,
-                "options": f"-c statement_timeout={_STATEMENT_MS} -c lock_timeout={_BUSY_MS} -c timezone=UTC",
+                "options": f"-c statement_timeout={_STATEMENT_MS} -c lock_timeout={_BUSY_MS} "
+                f"-c idle_in_transaction_session_timeout={_IDLE_MS} -c timezone=UTC",
                 "application_name": "openrouter-rotator",
             },
         )

@@ -97,10 +97,12 @@ def _newer(connection: sa.Connection, found: str) -> str:
 
 def record_work(connection: sa.Connection, now: sa.ColumnElement[int]) -> None:
     """Workers of this release are at work: no migration that they cannot live with may come now. Noted now and then
-    only, so that workers do not wait for each other to write it."""
+    only, and not where somebody is noting it: whoever freezes at it must not hold up all rotations."""
     noted = sa.type_coerce(MigrationRow.worked_at, sa.BigInteger)
     stale = sa.or_(noted.is_(None), noted < now - _NOTED_FOR_MS, noted > now)
-    seen = sa.update(MigrationRow).where(MigrationRow.revision == newest(), stale)
+    ours = sa.select(MigrationRow.revision).where(MigrationRow.revision == newest(), stale)
+    free = ours.with_for_update(skip_locked=True).scalar_subquery()
+    seen = sa.update(MigrationRow).where(MigrationRow.revision.in_(free))
     connection.execute(seen.values(worked_at=sa.type_coerce(now, Moment)))
 
 

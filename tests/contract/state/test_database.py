@@ -10,12 +10,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import sqlalchemy as sa
 
 from config.master_key import generate_master_key
 from config.settings import Settings, read_settings
 from tasks.operations import Operations
 from tasks.rotation.errors import InvalidInput, OperatorNeeded, RotatorError, Unavailable
+from tasks.store import database
 from tasks.store.columns import Moment, Span, as_millis, as_moment
+from tasks.store.tables import HeartbeatRow
 from tasks.wiring import Rotator, open_rotator
 from tests.contract.state.scene import START, Rows, add_connection, order
 
@@ -148,3 +151,19 @@ def test_moments_and_spans_keep_their_milliseconds(kind: str) -> None:
     for column in (Moment(), Span()):
         assert column.process_bind_param(None, None) is None  # type: ignore[arg-type]  # the dialect is not asked
         assert column.process_result_value(None, None) is None  # type: ignore[arg-type]  # the same
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+def test_who_freezes_in_a_transaction_loses_it_and_holds_nobody_up_for_long(
+    rotator: Rotator, settings: Settings, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(database, "_IDLE_MS", 500)
+
+    def freeze() -> None:
+        with frozen.store._database.write() as connection:
+            connection.execute(sa.insert(HeartbeatRow).values(name="tick", at=START))
+            rotator.store.record_tick()
+
+    with closing(open_rotator(settings)) as frozen, pytest.raises(Unavailable):
+        freeze()
+    assert rotator.store.last_tick_age() is not None

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from config.secret import Secret
 from tasks.operations import Operations
@@ -72,6 +73,16 @@ def test_nobody_gets_it_before_it_ran_out_and_the_fence_grows(
     assert rotator.store.leased.take_lease(rotation.id, "other") is None
     clock.advance(timedelta(milliseconds=1))
     assert _take(rotator, rotation, "other").fence == first.fence + 1
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])  # on SQLite nobody writes beside another anyway
+def test_who_freezes_while_noting_that_it_works_holds_up_no_other_rotation(
+    rotator: Rotator, rotation: Rotation, rows: Rows, kind: str
+) -> None:
+    with rows.engine.begin() as frozen:
+        frozen.execute(sa.text("UPDATE migrations SET worked_at = 0"))
+        assert _take(rotator, rotation).fence == 1
+        rotator.store.record_tick()
 
 
 def test_there_is_no_lease_on_what_is_not_there(rotator: Rotator) -> None:
