@@ -88,12 +88,12 @@ class SafeTask(Task):  # type: ignore[misc]  # celery ships no types
 
     def __call__(self, /, *args: object, **kwargs: object) -> None:
         """Do the work. Raises nothing but ``PublicError``; the details are in the log. What ends the process passes."""
+        failure: BaseException | None
         with bound(task=self.name, task_id=self.request.id):
             try:
                 failure = self._failure_of(args, kwargs)
-            except BaseException as ending:
-                _silence(ending)
-                raise
+            except BaseException as ending:  # noqa: BLE001 - it goes on from here, without its words
+                failure = _silenced(ending)
         if failure is not None:
             raise failure from None
 
@@ -137,15 +137,16 @@ def task(task_name: str, /, **takes: Check) -> Callable[[Callable[..., None]], S
     return cast("Callable[[Callable[..., None]], SafeTask]", shared_task(base=SafeTask, name=task_name, takes=takes))
 
 
-def _silence(ending: BaseException) -> None:
-    """Take the words from what ends a process: Celery and Python print them as they are."""
+def _silenced(ending: BaseException) -> BaseException:
+    """What ends a process, without the words that it brings: Celery and Python print them as they are."""
+    if isinstance(ending, BaseExceptionGroup):  # its own words cannot be taken from it
+        return BaseExceptionGroup("several", [_silenced(one) for one in ending.exceptions])
     ending.args = ()
     ending.__cause__ = ending.__context__ = None
-    if isinstance(ending, SystemExit) and isinstance(ending.code, str):
-        ending.code = 1  # the code with which Python ends after it has printed a text
-    if isinstance(ending, BaseExceptionGroup):
-        for inner in ending.exceptions:
-            _silence(inner)
+    vars(ending).pop("__notes__", None)
+    if isinstance(ending, SystemExit) and not isinstance(ending.code, int | None):
+        ending.code = 1  # the code with which Python ends after it has printed what it was given
+    return ending
 
 
 def _shown(arguments: Mapping[str, object]) -> str:

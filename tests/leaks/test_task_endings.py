@@ -26,11 +26,18 @@ def app() -> Iterator[Celery]:
         yield made
 
 
+def _noted(ending: BaseException) -> BaseException:
+    ending.add_note(KEY)
+    return ending
+
+
 ENDINGS: dict[str, Callable[[], BaseException]] = {
     "exit": lambda: SystemExit(KEY),
     "interrupt": lambda: KeyboardInterrupt(KEY),
     "our own": lambda: OwnBaseError("first", KEY),
-    "group": lambda: BaseExceptionGroup("several", [OwnBaseError(KEY)]),
+    "exit with many words": lambda: SystemExit("first", KEY),
+    "noted": lambda: _noted(KeyboardInterrupt()),
+    "group": lambda: BaseExceptionGroup(KEY, [_noted(OwnBaseError(KEY))]),
 }
 
 
