@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import os
 import secrets
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from config.settings import Settings, SettingsError
 from config.short_file import read_short_file
 
 KEY_BYTES: Final = 32
+_CANNOT_SYNC: Final = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS})
 
 
 def generate_master_key() -> Secret:
@@ -103,10 +105,14 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _confirm_name(path: Path) -> None:
-    """Have the disk keep a new name in its folder: rows that need the file's keys are committed after this."""
+    """Have the disk keep a new name in its folder: rows that need the file's keys are committed after this. File
+    systems that cannot do it for folders, such as some on a network, keep names in their own way."""
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
     finally:
         os.close(folder)
 

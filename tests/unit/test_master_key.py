@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import errno
 import os
 import stat
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -143,6 +145,22 @@ def test_an_interrupted_write_leaves_the_old_ring(tmp_path: Path, monkeypatch: p
         source.replace((generate_master_key(),))
     assert source.keys() == before
     assert os.listdir(tmp_path) == ["master.key"]
+
+
+@pytest.mark.parametrize(("number", "made"), [(errno.EINVAL, True), (errno.EIO, False)])
+def test_a_folder_that_cannot_be_synced_is_no_fault_but_a_disk_that_fails_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, made: bool
+) -> None:
+    fsync = os.fsync
+
+    def only_of_files(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", only_of_files)
+    with nullcontext() if made else pytest.raises(SettingsError, match=os.strerror(number)):
+        assert len(master_key_source(_settings(tmp_path)).keys()) == 1
 
 
 def test_a_data_folder_that_cannot_be_made_is_a_fault_of_the_settings(tmp_path: Path) -> None:
