@@ -21,13 +21,16 @@ from tasks.store.writing import write_events
 REFUSED: Final = "ciphertext_refused"
 _TOLD_AGAIN_AFTER: Final = timedelta(hours=1)
 """Who looks for a key every few seconds, as `rotator run` does, must not fill the log."""
+_LOOKED_THROUGH: Final = 10_000
+"""How many of the newest events are searched for it: nobody else writes meanwhile, and the log only grows."""
 
 
 @contextmanager
 def told_of(database: Database, *, actor: str = "store") -> Iterator[None]:
     """Write the event of a ciphertext that is refused inside the block, and let the error go on.
 
-    The block encloses its transaction, which has ended by then. The same is told once an hour.
+    The block encloses its transaction, which has ended by then. The same is told once an hour, or
+    again when very much was told since.
     """
     try:
         yield
@@ -47,8 +50,9 @@ def _tell(database: Database, refused: DoesNotOpen, actor: str) -> None:
 
 def _is_told(connection: sa.Connection, event: Event, *, since: datetime) -> bool:
     same = (EventRow.name == event.name, EventRow.why == event.why)
-    recent = sa.type_coerce(EventRow.at, sa.BigInteger) > as_millis(since)
-    return connection.execute(sa.select(EventRow.id).where(*same, recent).limit(1)).first() is not None
+    newest = sa.select(sa.func.max(EventRow.id)).scalar_subquery()
+    recent = (EventRow.id > newest - _LOOKED_THROUGH, sa.type_coerce(EventRow.at, sa.BigInteger) > as_millis(since))
+    return connection.execute(sa.select(EventRow.id).where(*same, *recent).limit(1)).first() is not None
 
 
 def _about(connection: sa.Connection, event: Event, refused: DoesNotOpen) -> Event:

@@ -22,6 +22,7 @@ from tasks.operations.views import EventView
 from tasks.providers.openrouter.emulator import EmulatorServer, Fault, FaultKind
 from tasks.rotation.errors import CannotDecrypt, InvalidInput
 from tasks.rotation.model import VersionState
+from tasks.store import refusals
 from tasks.store.cipher import Cipher, Place
 from tasks.wiring import Rotator
 from tests.contract.state.scene import DAY, Clock, Rows, add_connection, order, renew_master_key
@@ -216,6 +217,21 @@ def test_what_is_refused_all_day_is_told_of_hourly(scene: Scene) -> None:
             scene.operations.reveal_key("web")
         scene.clock.advance(HOUR / 2)
     assert len(scene.refusals()) == 4
+
+
+def test_only_the_newest_events_are_searched_however_long_the_log(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "_LOOKED_THROUGH", 3)
+    scene.cell("key").put(b"")
+    for _ in range(3):
+        with pytest.raises(CannotDecrypt):
+            scene.operations.reveal_key("web")
+    assert len(scene.refusals()) == 1
+    scene.rows.ask("INSERT INTO events (at, name, actor, why, detail) SELECT 0, 'other', '', '', '{}' FROM events")
+    with pytest.raises(CannotDecrypt):
+        scene.operations.reveal_key("web")
+    assert len(scene.refusals()) == 2
 
 
 # --- every way to a ciphertext ---------------------------------------------------------------------------------
