@@ -130,9 +130,8 @@ def postgres_server() -> Iterator[str]:
             server.cleanup()
 
 
-@pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
-    """An empty PostgreSQL database of the test's own, dropped after it, whoever is still connected."""
+@pytest.fixture(scope="session")
+def _postgres_database(postgres_server: str) -> Iterator[str]:
     name = f"rotator_test_{secrets.token_hex(6)}"
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')
@@ -140,6 +139,20 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
             yield urlsplit(postgres_server)._replace(path=f"/{name}").geturl()
         finally:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def postgres_url(_postgres_database: str) -> str:
+    """An empty PostgreSQL database of this process's own: emptied, and nobody else connected.
+
+    One for all tests of the process, because to drop one makes the server write everything that it holds.
+    """
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+    with psycopg.connect(_postgres_database, autocommit=True) as connection:
+        connection.execute(f"{others} AND pid <> pg_backend_pid()")
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    return _postgres_database
 
 
 @pytest.fixture(scope="session")
