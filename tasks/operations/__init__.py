@@ -73,7 +73,7 @@ class Operations:
         return self.show_rotation(request.name)
 
     def list_rotations(self) -> tuple[RotationView, ...]:
-        """Every rotation, by name."""
+        """Every rotation, by name. Raises ``Broken`` while one cannot be read; ``status`` shows the others."""
         names = seeing.connection_names(self._rotator)
         return tuple(seeing.rotation_view(s, names) for s in self._rotator.store.rotations.all())
 

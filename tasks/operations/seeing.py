@@ -6,6 +6,7 @@ from datetime import datetime
 
 from tasks.operations.connections import view as connection_view
 from tasks.operations.views import DestinationView, EventView, HistoryView, RotationView, StatusView
+from tasks.rotation.errors import Broken
 from tasks.rotation.model import Rotation, Snapshot
 from tasks.rotation.policy import next_rotation_at
 from tasks.rotation.schedule import upcoming
@@ -112,14 +113,15 @@ def events(rotator: Rotator, *, rotation: str | None, after: int, limit: int) ->
 
 def status(rotator: Rotator) -> StatusView:
     """The state of the whole installation."""
-    stored = rotator.store.connections.all()
+    stored, found = rotator.store.connections.all(), rotator.store.rotations.each()
     names = names_by_id(stored)
     return StatusView(
         now=rotator.store.now(),
         connections=tuple(connection_view(c) for c in stored),
-        rotations=tuple(rotation_view(s, names) for s in rotator.store.rotations.all()),
+        rotations=tuple(rotation_view(s, names) for s in found if isinstance(s, Snapshot)),
         last_tick_at=rotator.store.dispatch.last_tick_at(),
         schema=rotator.store.schema() or "",
+        broken=tuple(str(s) for s in found if isinstance(s, Broken)),
     )
 
 

@@ -143,6 +143,8 @@ class StatusView:
     rotations: tuple[RotationView, ...]
     last_tick_at: datetime | None
     schema: str
+    broken: tuple[str, ...] = ()
+    """What is wrong with the rotations that are missing here, because their rows cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)

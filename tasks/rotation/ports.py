@@ -271,7 +271,8 @@ class KnownVersion:
     rotation_id: str
     rotation_name: str
     number: int
-    state: VersionState
+    state: VersionState | None
+    """None when the row has one that there is not."""
     marker: str | None
     key_hash: str | None
     error: str | None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from tasks.rotation.errors import Conflict, NotFound, OperatorNeeded, RotatorError
+from tasks.rotation.errors import Broken, Conflict, NotFound, OperatorNeeded, RotatorError
 from tasks.rotation.machine import told
 from tasks.rotation.model import Attempt, Event, Reason, Snapshot, VersionState
 from tasks.rotation.parameters import MARKER
@@ -97,10 +97,16 @@ class Reconciler:
             if provider.get_key(key, orphan.key_hash) is not None:
                 provider.delete_key(key, orphan.key_hash)
                 findings.append(self._orphan(connection, connection_id, orphan, version))
+        broken = [_impossible(version) for version in known if version.state is None]
         for version in known:
             if version.state is VersionState.ACTIVE and version.key_hash and not version.released:
                 there = remote.get(version.key_hash) or provider.get_key(key, version.key_hash)
-                findings += self._look_at_active(connection, version, there)
+                try:
+                    findings += self._look_at_active(connection, version, there)
+                except Broken as error:
+                    broken.append(error)
+        if broken:
+            raise broken[0]
         return findings + self._strangers(connection, remote, known)
 
     def _look_at_active(self, connection: str, version: KnownVersion, there: RemoteKey | None) -> list[Finding]:
@@ -120,7 +126,7 @@ class Reconciler:
         message = f"The active key of {version.rotation_name} is gone at the provider; a new one is being minted."
         try:
             self._requests.rotate(version.rotation_name, actor=self._actor, reason=Reason.REPAIR)
-        except (Conflict, NotFound) as error:
+        except (Conflict, NotFound, Broken) as error:
             message = f"The active key of {version.rotation_name} is gone at the provider. {error}"
         return _finding(connection, version, "active_missing", message)
 
@@ -164,13 +170,21 @@ def _orphans(remote: dict[str, RemoteKey], known: tuple[KnownVersion, ...]) -> l
     for key in remote.values():
         marked = MARKER.search(key.name)
         version = by_hash.get(key.key_hash) or (by_marker.get(marked["marker"]) if marked else None)
-        if version is None or version.released:
+        if version is None or version.released or version.state is None:
             continue
         stands = version.key_hash == key.key_hash and version.state is not VersionState.DELETED
         awaited = version.key_hash is None and version.state in {VersionState.CREATING, VersionState.ABANDONED}
         if not stands and not awaited:
             found.append((key, version))
     return found
+
+
+def _impossible(version: KnownVersion) -> Broken:
+    return Broken(
+        f"Version {version.number} of the rotation {version.rotation_name} has a state that there is not; its key was "
+        "left alone, and all others were compared.",
+        "Put it right in the database, or restore a backup.",
+    )
 
 
 def _finding(connection: str, version: KnownVersion, verdict: str, message: str) -> Finding:

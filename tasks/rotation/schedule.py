@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -30,6 +31,7 @@ __all__ = [
     "Every",
     "Schedule",
     "format_span",
+    "make_cron",
     "make_schedule",
     "next_run",
     "parse_span",
@@ -81,6 +83,19 @@ def make_schedule(
             f"Choose a window below {format_span(gap)}, or rotate less often.",
         )
     return replace(schedule, window=spread)
+
+
+@lru_cache(maxsize=1000)
+def make_cron(text: str) -> Cron:
+    """The expression that a person wrote; InvalidInput when it is none, or never comes true."""
+    cron = Cron(" ".join(text.split()))
+    if len(text) > _LONGEST_CRON or len(cron.expression.split(" ")) != _CRON_FIELDS:
+        raise _not_cron(text, "an expression has five short fields")
+    try:
+        slot_after(cron, ZoneInfo("UTC"), _REFERENCE)
+    except CronSimError as error:
+        raise _not_cron(text, str(error)) from error
+    return cron
 
 
 def next_run(schedule: Schedule, *, last_success: datetime, seed: str) -> datetime:
@@ -146,7 +161,7 @@ def _timing(every: str | None, at: str | None, cron: str | None) -> Every | Cron
         raise InvalidInput("--every", "there is no schedule.", 'Give --every 30d, or --cron "0 3 1 * *".')
     if at is not None:
         raise InvalidInput("--at", "it goes with --every only.", "Put the time into the cron expression.")
-    return _cron(cron)
+    return make_cron(cron)
 
 
 def _every(every: str, at: str | None) -> Every:
@@ -158,17 +173,6 @@ def _every(every: str, at: str | None) -> Every:
         problem = f"--every {format_span(interval)} is not whole days, so it cannot keep to a time of day."
         raise InvalidInput("--at", problem, "Give whole days, or leave --at out.")
     return Every(interval, time_of_day)
-
-
-def _cron(text: str) -> Cron:
-    cron = Cron(" ".join(text.split()))
-    if len(text) > _LONGEST_CRON or len(cron.expression.split(" ")) != _CRON_FIELDS:
-        raise _not_cron(text, "an expression has five short fields")
-    try:
-        slot_after(cron, ZoneInfo("UTC"), _REFERENCE)
-    except CronSimError as error:
-        raise _not_cron(text, str(error)) from error
-    return cron
 
 
 def _not_cron(text: str, why: str) -> InvalidInput:

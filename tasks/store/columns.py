@@ -13,8 +13,12 @@ import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from tasks.rotation.errors import Broken
+from tasks.rotation.spans import LONGEST_SPAN
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_REMEDY = "Put the row right, or restore a backup."
 NO_LEASE_LASTS_MS = 15 * 60_000
 """A lease that ends later than this was written before the clock was set back; it counts as none. Should its
 holder still be alive, the fence keeps it from writing."""
@@ -42,7 +46,10 @@ class Moment(sa.TypeDecorator[datetime]):
 
     def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> datetime | None:
         """From milliseconds."""
-        return None if value is None else as_moment(value)
+        try:
+            return None if value is None else as_moment(value)
+        except OverflowError:
+            raise Broken(f"A stored moment, {value} ms after 1970, is beyond the calendar.", _REMEDY) from None
 
 
 class Span(sa.TypeDecorator[timedelta]):
@@ -57,6 +64,8 @@ class Span(sa.TypeDecorator[timedelta]):
 
     def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> timedelta | None:
         """From milliseconds."""
+        if value is not None and not 0 <= value <= LONGEST_SPAN // _MILLISECOND:
+            raise Broken(f"A stored span, {value} ms, is none that can be asked for.", _REMEDY)
         return None if value is None else value * _MILLISECOND
 
 

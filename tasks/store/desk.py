@@ -80,7 +80,7 @@ class SqlDesk:
                 rotation_id=row.rotation_id,
                 rotation_name=row.rotation_name,
                 number=row.number,
-                state=VersionState(row.state),
+                state=VersionState(row.state) if row.state in set(VersionState) else None,
                 marker=row.marker,
                 key_hash=row.key_hash,
                 error=row.error,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,7 +22,7 @@ from tasks.store.cipher import Cipher
 from tasks.store.columns import NO_LEASE_LASTS_MS, Moment, as_moment
 from tasks.store.database import Database
 from tasks.store.refusals import told_of
-from tasks.store.rows import difference, rotation_of, rotation_values, version_of
+from tasks.store.rows import difference, possible, rotation_of, rotation_values, version_of
 from tasks.store.tables import ConnectionRow, DeliveryRow, DestinationRow, KeyVersionRow, RotationRow
 from tasks.store.writing import pause_connection, write_change
 
@@ -165,7 +166,17 @@ def _refuse_if_overtaken(connection: sa.Connection, lease: Lease, change: Change
 
 
 def load_snapshot(connection: sa.Connection, database: Database, rotation_id: str) -> Snapshot:
-    """Everything that the next step is decided from, in the caller's transaction."""
+    """Everything that the next step is decided from, in the caller's transaction. Raises ``Broken``."""
+    with possible(partial(name_of, connection, rotation_id)):
+        return _load(connection, database, rotation_id)
+
+
+def name_of(connection: sa.Connection, rotation_id: str) -> str:
+    """What the rotation is called."""
+    return connection.execute(sa.select(RotationRow.name).where(RotationRow.id == rotation_id)).scalar_one()
+
+
+def _load(connection: sa.Connection, database: Database, rotation_id: str) -> Snapshot:
     query = (
         sa.select(
             RotationRow.__table__, ConnectionRow.paused_until, ConnectionRow.binds_keys, database.now.label("now")

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
 
 from config.secret import Secret
-from tasks.rotation.errors import Conflict, NotFound
+from tasks.rotation.errors import Broken, Conflict, NotFound
 from tasks.rotation.model import Event, KeyVersion, Rotation, Snapshot, VersionState
 from tasks.rotation.ports import Change
 from tasks.store.cipher import Cipher
 from tasks.store.columns import Moment
 from tasks.store.database import Database
 from tasks.store.desk import lock_rotation
-from tasks.store.leased import load_snapshot, select_versions
+from tasks.store.leased import load_snapshot, name_of, select_versions
 from tasks.store.refusals import told_of
-from tasks.store.rows import rotation_values, version_of
+from tasks.store.rows import possible, rotation_values, version_of
 from tasks.store.sealed import open_key, target_place
 from tasks.store.tables import ConnectionRow, DestinationRow, EventRow, KeyVersionRow, RotationRow
 from tasks.store.writing import write_change, write_events
@@ -58,11 +59,19 @@ class Rotations:
     # --- reading -----------------------------------------------------------------------------------------------
 
     def all(self) -> tuple[Snapshot, ...]:
-        """Every rotation that is not removed, by name."""
+        """Every rotation that is not removed, by name. Raises ``Broken`` for the first that cannot be read."""
+        found = self.each()
+        for broken in found:
+            if isinstance(broken, Broken):
+                raise broken
+        return tuple(s for s in found if isinstance(s, Snapshot))
+
+    def each(self) -> tuple[Snapshot | Broken, ...]:
+        """Every rotation that is not removed, by name; in place of one that cannot be read, why."""
         query = sa.select(RotationRow.id).where(RotationRow.removed_at.is_(None)).order_by(RotationRow.name)
         with self._database.read() as connection:
             ids = connection.execute(query).scalars().all()
-            return tuple(load_snapshot(connection, self._database, id_) for id_ in ids)
+            return tuple(_snapshot_or_why(connection, self._database, id_) for id_ in ids)
 
     def get(self, name: str) -> Snapshot:
         """One rotation. Raises ``NotFound``."""
@@ -108,17 +117,15 @@ class Rotations:
     def versions(self, rotation_id: str) -> tuple[KeyVersion, ...]:
         """Every version, deleted ones included, by number."""
         with self._database.read() as connection:
-            rows = connection.execute(select_versions().where(KeyVersionRow.rotation_id == rotation_id))
-            return tuple(version_of(row) for row in rows)
+            return _versions(connection, rotation_id)
 
     def version(self, rotation_id: str, number: int) -> KeyVersion:
         """One version. Raises ``NotFound``."""
-        chosen = (KeyVersionRow.rotation_id == rotation_id, KeyVersionRow.number == number)
         with self._database.read() as connection:
-            row = connection.execute(select_versions().where(*chosen)).one_or_none()
-        if row is None:
+            found = _versions(connection, rotation_id, KeyVersionRow.number == number)
+        if not found:
             raise NotFound(f"There is no version {number}.")
-        return version_of(row)
+        return found[0]
 
     def active(self, name: str) -> tuple[Rotation, KeyVersion]:
         """A rotation and its active version. Raises ``NotFound`` when it has none."""
@@ -270,6 +277,19 @@ class Rotations:
             raise NotFound(
                 f"{rotation.name} does not publish to {label}.", f"`rotator rotation show {rotation.name}` lists where."
             )
+
+
+def _snapshot_or_why(connection: sa.Connection, database: Database, rotation_id: str) -> Snapshot | Broken:
+    try:
+        return load_snapshot(connection, database, rotation_id)
+    except Broken as error:
+        return error
+
+
+def _versions(connection: sa.Connection, rotation_id: str, *chosen: sa.ColumnElement[bool]) -> tuple[KeyVersion, ...]:
+    query = select_versions().where(KeyVersionRow.rotation_id == rotation_id, *chosen)
+    with possible(partial(name_of, connection, rotation_id)):
+        return tuple(version_of(row) for row in connection.execute(query))
 
 
 def deliveries_of(snapshot: Snapshot) -> dict[str, tuple[int | None, datetime | None, str | None]]:

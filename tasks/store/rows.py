@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
-from datetime import time
+from datetime import time, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
 
+from config.redaction import redact
+from tasks.rotation.errors import Broken, InvalidInput, RotatorError
+from tasks.rotation.local_time import require_zone
 from tasks.rotation.model import (
     Attempt,
     Event,
@@ -20,8 +24,9 @@ from tasks.rotation.model import (
     Rotation,
     VersionState,
 )
-from tasks.rotation.schedule import Cron, Every, Schedule
+from tasks.rotation.schedule import Cron, Every, Schedule, make_cron
 
+_WHY_MOST: Final = 200  # characters of what a database returned
 _SAME_IN_ROTATION: Final = (
     "id",
     "name",
@@ -40,6 +45,20 @@ _SAME_IN_ROTATION: Final = (
 _SAME_IN_VERSION: Final = tuple(
     f.name for f in fields(KeyVersion) if f.name not in {"state", "reason", "attempt", "has_key", "asked"}
 )
+
+
+@contextmanager
+def possible(rotation: Callable[[], str]) -> Iterator[None]:
+    """Tell what no release writes into a row as ``Broken``; ``rotation`` finds the name of the one it belongs to."""
+    try:
+        yield
+    except (Broken, InvalidInput, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        why = error.message if isinstance(error, RotatorError) else str(error)
+        raise Broken(
+            f"A row of the rotation {rotation()} holds what cannot be: {redact(why)[:_WHY_MOST]}",
+            "Put it right in the database, or restore a backup. The rotation stands still until then; none of its "
+            "keys is touched.",
+        ) from error
 
 
 def rotation_of(row: sa.Row[Any]) -> Rotation:
@@ -77,13 +96,15 @@ def _asked_values(asked: KeyParameters) -> dict[str, Any]:
 
 def _schedule_of(row: sa.Row[Any]) -> Schedule:
     facts = row._mapping
-    timing: Every | Cron
-    if facts["cron"] is not None:
-        timing = Cron(facts["cron"])
-    else:
-        at = facts["every_at"]
-        timing = Every(facts["every"], time.fromisoformat(at) if at else None)
-    return Schedule(timing, facts["timezone"], facts["window"])
+    cron = facts["cron"]
+    timing = _every(facts["every"], facts["every_at"]) if cron is None else make_cron(cron)
+    return Schedule(timing, require_zone(facts["timezone"], field="timezone"), facts["window"])
+
+
+def _every(interval: timedelta | None, at: str | None) -> Every:
+    if not interval:
+        raise ValueError("an interval of zero would never stop")
+    return Every(interval, time.fromisoformat(at) if at else None)
 
 
 def rotation_values(rotation: Rotation) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from config.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 DONE, FAILED, MISUSE = 0, 1, 2
 _ORDER: Final = (
@@ -96,6 +96,14 @@ def example(*lines: str) -> str:
 def note(message: str) -> None:
     """Tell the person something that is no result: stderr, so that stdout stays fit for a pipe."""
     typer.echo(_fit_to_show(message), err=True)
+
+
+def fail_if(messages: Sequence[str]) -> None:
+    """Say on stderr what failed, and end with the exit code for it, unless nothing did."""
+    for message in messages:
+        _say(FAILED, (message,))
+    if messages:
+        raise typer.Exit(FAILED)
 
 
 def _say(code: int, lines: Iterable[str]) -> int:

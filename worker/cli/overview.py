@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.guard import FAILED, MisuseError, example
+from worker.cli.guard import FAILED, MisuseError, example, fail_if
 from worker.cli.output import Json, put
 from worker.cli.session import operations
 
@@ -25,7 +25,9 @@ def status(json: Json = False) -> None:
     from worker.cli import render_rotation
 
     with operations() as ops:
-        put(ops.status(), render_rotation.status, json=json)
+        view = ops.status()
+    put(view, render_rotation.status, json=json)
+    fail_if(view.broken)
 
 
 def watch(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worker.cli import rotation_options as given
-from worker.cli.guard import FAILED, MisuseError, example, note
+from worker.cli.guard import FAILED, MisuseError, example, fail_if, note
 from worker.cli.output import Json, Local, Name, put
 from worker.cli.prompts import Yes, confirm, confirm_name
 from worker.cli.session import operations
@@ -96,7 +96,9 @@ def list_all(json: Json = False) -> None:
     from worker.cli.render_rotation import rotations
 
     with operations() as ops:
-        put(ops.list_rotations(), rotations, json=json)
+        view = ops.status()
+    put(view.rotations, rotations, json=json)
+    fail_if(view.broken)
 
 
 @app.command(epilog=example("rotator rotation show web"))
