@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -12,6 +13,7 @@ import pytest
 from config.settings import Settings, settings
 from tasks.rotation.errors import OperatorNeeded
 from tests.unit.cli.fake import FakeOperations, FakeStore, Run
+from worker.cli.guard import FAILED
 from worker.health import Check, Scope
 
 if TYPE_CHECKING:
@@ -28,6 +30,18 @@ def test_status(run: Run) -> None:
     out = run("status").stdout
     assert "last tick 4s ago" in out
     assert json.loads(run("status", "--json").stdout)["last_tick_at"] == "2026-11-21T02:59:56Z"
+
+
+def test_status_and_list_name_the_rotation_that_they_cannot_show(
+    run: Run, ops: FakeOperations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = replace(ops.status(), broken=("A row of the rotation bad holds what cannot be.",))
+    monkeypatch.setattr(ops, "status", lambda: view)
+    for command in (("status",), ("rotation", "list")):
+        result = run(*command)
+        assert result.exit_code == FAILED
+        assert "web" in result.stdout
+        assert result.stderr == "error: A row of the rotation bad holds what cannot be.\n"
 
 
 def test_reconcile(run: Run, ops: FakeOperations) -> None:
