@@ -171,5 +171,5 @@ def test_what_a_shell_hands_over_in_a_pipe_is_read() -> None:
 
 def test_a_pipe_into_which_nobody_writes_is_left_after_a_while(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
-    with patch.object(short_file, "PATIENCE_S", SOON_S), pytest.raises(OSError, match="nothing came out of it"):
+    with patch.object(short_file, "PATIENCE_S", SOON_S), pytest.raises(OSError, match="did not come to its end"):
         read_short_file(tmp_path / "fifo")

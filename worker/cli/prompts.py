@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from config.secret import Secret
-from config.short_file import read_short_file
+from config.short_file import LARGEST_BYTES, read_short_file
 from worker.cli.guard import FAILED, MisuseError, note
+
+_PASSPHRASE_S: Final = 60.0
+"""How long ``--api-key-file <(pass show key)`` may take: somebody may have to type a passphrase first."""
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 KeyFromStdin = Annotated[bool, typer.Option("--api-key-stdin", help="Read the management key from stdin.")]
@@ -58,16 +61,20 @@ def interactive() -> bool:
 
 def _from_stdin() -> Secret:
     try:
-        return _not_empty(sys.stdin.read(), "stdin")
+        text = sys.stdin.read(LARGEST_BYTES + 1)
     except UnicodeDecodeError:
-        pass
+        text = None
     # Raised outside the handler: the foreign error holds what was given.
-    raise MisuseError("--api-key-stdin: what came in on stdin is not UTF-8 text")
+    if text is None:
+        raise MisuseError("--api-key-stdin: what came in on stdin is not UTF-8 text")
+    if len(text) > LARGEST_BYTES:
+        raise MisuseError(f"--api-key-stdin: more than {LARGEST_BYTES // 1024} KiB came in on stdin; that is no key")
+    return _not_empty(text, "stdin")
 
 
 def _from_file(path: Path) -> Secret:
     try:
-        text = read_short_file(path)
+        text = read_short_file(path, patience_s=_PASSPHRASE_S)
     except OSError as error:
         raise MisuseError(f"--api-key-file: cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -36,11 +38,24 @@ def test_key_from_file(run: Run, ops: FakeOperations, tmp_path: Path) -> None:
     assert ops.asked == [("create_connection", "prod", Secret(KEY), None)]
 
 
+def test_key_from_a_pipe_may_have_to_wait_for_a_passphrase(
+    run: Run, ops: FakeOperations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("config.short_file.PATIENCE_S", 0.0)  # what a setting's file would get
+    os.mkfifo(tmp_path / "pipe")
+    typing = threading.Timer(0.3, (tmp_path / "pipe").write_text, [KEY])
+    typing.start()
+    assert run("connection", "create", "prod", "--api-key-file", str(tmp_path / "pipe")).exit_code == 0
+    typing.join()
+    assert ops.asked == [("create_connection", "prod", Secret(KEY), None)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "stdin", "said"),
     [
         (["--api-key-stdin", "--api-key-file", "x"], KEY, "exclude each other"),
         (["--api-key-stdin"], " \n", "no key in stdin"),
+        (["--api-key-stdin"], KEY * 10_000, "that is no key"),
         (["--api-key-file", "/does/not/exist"], None, "cannot read /does/not/exist"),
         ([], None, "no terminal to ask"),
     ],
