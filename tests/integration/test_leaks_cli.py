@@ -27,7 +27,7 @@ KEY_LIKE = f"sk-or-v1-{CANARY}{secrets.token_hex(16)}"
 """What somebody may put where no key belongs."""
 ELSEWHERE = {
     "demo": "needs half a minute; test_demo looks for keys in what it prints, and finds its folder gone",
-    "up": "runs until it is stopped; what its worker does and logs is searched in test_canary, in one process",
+    "up": "runs until it is stopped; worker, beat and Flower are searched in test_leaks_processes",
     "emulator": "runs until it is stopped; it prints nothing but its address",
     "watch": "runs until it is stopped; it prints events and rotations, as status and history do",
 }
