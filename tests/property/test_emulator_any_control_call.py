@@ -15,26 +15,10 @@ from tasks.providers.openrouter.emulator import Account, EmulatorTransport, Faul
 from tasks.providers.openrouter.emulator.control import control
 from tasks.providers.openrouter.emulator.faults import Fault
 from tests.property.effort import effort
+from tests.property.junk import junk
 from tests.property.outcome import raised
 
 MANAGEMENT_KEY: Final = f"emulator-{secrets.token_hex(8)}"
-
-_scalars = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-1, 10**20),
-    st.floats(allow_nan=True),
-    st.text(max_size=12),
-    st.sampled_from(
-        ["daily", "yearly", "global", "2030-01-01T00:00:00Z", "2030-01-01T00:00:00+01:00", "9999-12-31T23:59:59Z"]
-    ),
-    st.sampled_from(
-        ["0000-00-00T00:00:00Z", "00000000-0000-4000-8000-000000000000", "a" * 64, "a" * 3000, "", "\0", 1e308]
-    ),
-)
-_junk = st.recursive(
-    _scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
-)
 
 
 def _written(value: object) -> bytes:
@@ -44,14 +28,14 @@ def _written(value: object) -> bytes:
 _control_bodies = st.one_of(
     st.binary(max_size=20),
     st.just(b"[" * 100_000),
-    _junk.map(_written),
+    junk.map(_written),
     st.fixed_dictionaries(
         {},
         optional={
-            "seconds": st.floats() | st.integers() | _junk,
-            "management_key": st.sampled_from(["x", MANAGEMENT_KEY, "\ud800", "", None]) | _junk,
-            "kind": st.sampled_from([kind.value for kind in FaultKind]) | _junk,
-            **{name: _junk for name in Fault.model_fields if name not in {"kind", "seconds"}},
+            "seconds": st.floats() | st.integers() | junk,
+            "management_key": st.sampled_from(["x", MANAGEMENT_KEY, "\ud800", "", None]) | junk,
+            "kind": st.sampled_from([kind.value for kind in FaultKind]) | junk,
+            **{name: junk for name in Fault.model_fields if name not in {"kind", "seconds"}},
         },
     ).map(_written),
 )

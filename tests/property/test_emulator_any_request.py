@@ -24,6 +24,7 @@ from tasks.providers.openrouter.emulator import (
 )
 from tasks.providers.openrouter.emulator.routes import ROUTES
 from tests.property.effort import effort
+from tests.property.junk import junk
 
 MANAGEMENT_KEY: Final = f"emulator-{secrets.token_hex(8)}"
 CANARY: Final = f"canary{secrets.token_hex(6)}"
@@ -74,22 +75,7 @@ def test_every_route_has_a_documented_answer() -> None:
 
 SHAPES: Final = [shape for shape in vars(bodies).values() if isinstance(shape, type) and issubclass(shape, bodies.Body)]
 FIELDS: Final = sorted({name for shape in SHAPES for name in shape.model_fields})
-_scalars = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-1, 10**20),
-    st.floats(allow_nan=True),
-    st.text(max_size=12),
-    st.sampled_from(
-        ["daily", "yearly", "global", "2030-01-01T00:00:00Z", "2030-01-01T00:00:00+01:00", "9999-12-31T23:59:59Z"]
-    ),
-    st.sampled_from(
-        ["0000-00-00T00:00:00Z", "00000000-0000-4000-8000-000000000000", "a" * 64, "a" * 3000, "", "\0", 1e308]
-    ),
-)
-_junk = st.recursive(
-    _scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
-)
+
 _likely: Final[dict[str, list[object]]] = {
     "name": ["n", "k #1-0123456789ab"],
     "slug": ["one", "two", "default"],
@@ -152,7 +138,7 @@ class Talk:
 
     def _body(self, pattern: str) -> bytes:
         if self._data.draw(st.integers(0, 9)) == 0:
-            return self._data.draw(st.binary(max_size=20) | _junk.map(_written) | st.just(b"[" * 100_000))
+            return self._data.draw(st.binary(max_size=20) | junk.map(_written) | st.just(b"[" * 100_000))
         made = {name: self._value(name, likely=True) for name in _NEEDED.get(pattern, ())}
         for name in self._data.draw(st.lists(st.sampled_from(FIELDS), max_size=3)):
             made[name] = self._value(name, likely=self._data.draw(st.booleans()))
@@ -165,7 +151,7 @@ class Talk:
             return self._data.draw(st.lists(st.sampled_from(["a" * 64, *self.keys]), min_size=1, max_size=3))
         if likely and name == "workspace_id":
             return self._data.draw(st.sampled_from(self.ids))
-        return self._data.draw(_junk)
+        return self._data.draw(junk)
 
     def _check(self, request: Request, call: tuple[str, str], answer: Answer) -> None:
         text = json.dumps(answer.body, allow_nan=False)
