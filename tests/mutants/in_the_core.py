@@ -250,12 +250,12 @@ IN_THE_CORE: Final = (
         (
             Edit(
                 _RECONCILING,
-                "        if version is None or version.released:\n            continue\n",
+                "        if version is None or version.released or version.state is None:\n            continue\n",
                 "        if version is None:\n"
                 "            if marked:\n"
                 "                found.append((key, known[0]))\n"
                 "            continue\n"
-                "        if version.released:\n"
+                "        if version.released or version.state is None:\n"
                 "            continue\n",
             ),
         ),
@@ -264,7 +264,13 @@ IN_THE_CORE: Final = (
     Mutation(
         "delete what was left to the operator",
         "A rotation was deleted and its keys kept; the next comparison kills them.",
-        (Edit(_RECONCILING, "        if version is None or version.released:\n", "        if version is None:\n"),),
+        (
+            Edit(
+                _RECONCILING,
+                "        if version is None or version.released or version.state is None:\n",
+                "        if version is None or version.state is None:\n",
+            ),
+        ),
         (f"{_COMPARING}::test_keys_that_were_kept_alive_are_left_in_the_operators_hands",),
     ),
     Mutation(
