@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Options for `make lock`: LOCK=--upgrade takes the newest versions that fit.
 LOCK ?=
 # Options for pytest: TESTS=tests/unit, or TESTS="-k dotenv --no-cov". Two processes by default, like two cores.
-TESTS ?= --numprocesses=2
+TESTS ?= --numprocesses=2 --dist=worksteal
 # How long `make soak` goes on, and whatever else it takes: SOAK="--rotations 40 --seed 7".
 MINUTES ?= 10
 SOAK ?=

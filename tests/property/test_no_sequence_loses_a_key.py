@@ -268,7 +268,7 @@ class UpheavalOfAnUnknownAccount(Upheaval):
     looked_first = False
 
 
-_EFFORT = effort(125, stateful_step_count=15, suppress_health_check=list(HealthCheck))
+_EFFORT = effort(100, stateful_step_count=15, suppress_health_check=list(HealthCheck))
 TestUpheaval = Upheaval.TestCase
 TestUpheaval.settings = _EFFORT
 TestUpheavalOfAnUnknownAccount = UpheavalOfAnUnknownAccount.TestCase
