@@ -79,7 +79,7 @@ def test_a_broker_url_that_kombu_cannot_use_is_an_unreachable_broker_and_is_not_
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(jobs, "current_app", app)
-        patched.setattr(jobs, "advance", app.task(name="rotation.advance")(advance))
+        patched.setattr(jobs, "advance", app.task(name="rotation.advance", shared=False)(advance))
         with pytest.raises(Unavailable) as refused:
             jobs.enqueue_advance(["any"])
     assert "canary" not in "".join(traceback.format_exception(refused.value))

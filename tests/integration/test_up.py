@@ -170,12 +170,13 @@ def test_only_the_owner_reaches_the_broker_and_it_keeps_what_it_has(up: Process,
     assert listening == []
 
 
-def test_the_broker_is_given_no_key_of_ours(start: Start, environment: dict[str, str], ticks: Ticks) -> None:
+def test_the_broker_is_given_no_key_of_ours(start: Start, environment: dict[str, str]) -> None:
     from config.master_key import generate_master_key
 
     key = generate_master_key().reveal()
-    process = start("up", UP, environment | {"ROTATOR_MASTER_KEY": key})
-    ticks.wait_for_one()
+    environment |= {"ROTATOR_MASTER_KEY": key}
+    process = start("up", UP, environment)
+    Ticks(environment).wait_for_one()
     broker = next(p for p in process.descendants() if p.name().startswith("valkey"))
     assert not any(name.startswith("ROTATOR_") for name in broker.environ())
     assert key not in process.text

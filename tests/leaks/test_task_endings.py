@@ -49,7 +49,7 @@ def test_its_words_stay_behind(app: Celery, name: str) -> None:
         except ValueError as error:
             raise ENDINGS[name]() from error
 
-    task = app.task(fail, base=SafeTask, name="rotation.test", takes={})
+    task = app.task(fail, base=SafeTask, shared=False, name="rotation.test", takes={})
     with pytest.raises(BaseException) as ended:  # noqa: PT011 - the type is compared below
         task()
     assert type(ended.value) is type(ENDINGS[name]())
@@ -65,5 +65,5 @@ def test_an_exit_keeps_its_code(app: Celery, code: int | str | None, kept: int |
         raise WorkerShutdown(code)
 
     with pytest.raises(WorkerShutdown) as ended:
-        app.task(fail, base=SafeTask, name="rotation.test", takes={})()
+        app.task(fail, base=SafeTask, shared=False, name="rotation.test", takes={})()
     assert ended.value.code == kept

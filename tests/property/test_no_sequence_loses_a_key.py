@@ -16,6 +16,7 @@ from datetime import timedelta
 from functools import cache, partial
 from pathlib import Path
 
+import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from hypothesis import HealthCheck
 from hypothesis import strategies as st
@@ -29,6 +30,7 @@ from tests.steered.installation import SECRET_NAME, Installation, Template, copi
 from tests.steered.taps import Side
 from tests.steered.truth import Truth
 
+pytestmark = pytest.mark.timeout(900)
 FILES = ("app.env", "job.env")
 CALLS = st.sampled_from(
     [("POST", "/keys"), ("GET", "/key"), ("GET", "/keys"), ("PATCH", "*"), ("DELETE", "*"), ("*", "*")]

@@ -128,3 +128,15 @@ def test_a_key_that_is_gone_is_told_though_its_rotation_stands_still(pair: Insta
     (finding,) = pair.operations.reconcile()
     assert finding.verdict == "active_missing"
     assert "holds what cannot be" in finding.message
+
+
+def test_one_whose_key_is_disabled_too_is_told_of_after_the_others_are_compared(pair: Installation) -> None:
+    disabled, lost = pair.active("bad").key_hash, pair.active("web").key_hash
+    assert disabled
+    assert lost
+    pair.patch_key(disabled, {"disabled": True})
+    pair.remove_key(lost)
+    break_row(pair, f"{IMPOSSIBLE['no reset']} WHERE id = {OF_BAD}")
+    with pytest.raises(Broken, match="rotation bad "):
+        pair.operations.reconcile()
+    assert pair.versions("web")[-1].number > 1

@@ -29,7 +29,7 @@ def app() -> Iterator[Celery]:
 
 def _task(app: Celery, body: Any = lambda **_: None) -> Any:
     @app.task(  # type: ignore[untyped-decorator]  # celery ships no types
-        base=SafeTask, name="rotation.test", takes={"name": is_slug, "emergency": is_flag}
+        base=SafeTask, shared=False, name="rotation.test", takes={"name": is_slug, "emergency": is_flag}
     )
     def task(name: str, emergency: bool = False) -> None:
         body(name=name, emergency=emergency)
