@@ -14,6 +14,8 @@ from tests.soak.run import Order, soak
 
 REPORT = Path("build/soak.json")
 
+_LONGEST_MIN = 7 * 24 * 60
+
 
 def _order(argv: Sequence[str] | None) -> Order:
     parser = argparse.ArgumentParser(
@@ -29,6 +31,8 @@ def _order(argv: Sequence[str] | None) -> Order:
     parser.add_argument("--report", type=Path, default=REPORT, help="JSON report (default: %(default)s)")
     parser.add_argument("--keep", action="store_true", help="keep the folder with logs and data")
     given = parser.parse_args(argv)
+    if not (0 < given.minutes < _LONGEST_MIN and given.rotations > 0 and given.every > 0 and 0 <= given.chaos < 1):
+        parser.error("--minutes, --rotations and --every must be above 0, --minutes a week at most, --chaos below 1")
     if given.every < OVERLAP_S + COOLING_S:
         parser.error(f"--every must be {OVERLAP_S + COOLING_S} or more: overlap and cooling fit into it")
     seed = secrets.randbelow(1 << 32) if given.seed is None else given.seed
