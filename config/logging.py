@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from typing import Any, Final, TextIO, cast
 
 import structlog
@@ -35,13 +36,19 @@ _FLOORS: Final = {
     "httpcore": logging.WARNING,  # DEBUG prints headers
     "sqlalchemy": logging.WARNING,  # INFO prints statements with their parameters
     "alembic": logging.WARNING,  # INFO names its own parts and every look at the schema
+    "uvicorn": logging.WARNING,  # INFO says in other words what we say
     "asyncio": logging.INFO,
+    "uvicorn.access": logging.WARNING,  # INFO prints whole URLs
+    "urllib3": logging.WARNING,  # DEBUG prints the paths of URLs, which are passwords to some services
+    "requests_oauthlib": logging.INFO,  # DEBUG prints tokens
+    "oauthlib": logging.INFO,
     "multiprocessing": logging.INFO,
 }
-_ROUTINE: Final = frozenset({"rotation.dispatch_due"})
+_ROUTINE: Final = frozenset({"rotation.dispatch_due", "rotation.notify", "rotation.watch_expiries"})
 """Tasks whose success is not news."""
 
 _process = "rotator"
+_hushed: Final = ContextVar("hushed", default=False)
 
 
 class Logger:
@@ -77,6 +84,16 @@ def bound(**fields: object) -> AbstractContextManager[None]:
     return cast("AbstractContextManager[None]", structlog.contextvars.bound_contextvars(**fields))
 
 
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Drop every line that is logged inside the block: for libraries that print addresses with their passwords."""
+    before = _hushed.set(True)
+    try:
+        yield
+    finally:
+        _hushed.reset(before)
+
+
 def label_process(name: str) -> None:
     """From now on every line of this process says that it comes from ``name`` (worker, beat, flower ...)."""
     global _process  # noqa: PLW0603 - a process has one name, and lines of any thread carry it
@@ -89,6 +106,7 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     handler.setFormatter(_formatter(settings, handler.stream))
     handler.addFilter(_hide_bodies)
     handler.addFilter(_is_news)
+    handler.addFilter(_is_heard)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
@@ -169,6 +187,10 @@ def _hide_bodies(record: logging.LogRecord) -> bool:
         record.msg = "broker_message_discarded"
         record.args = record.exc_info = record.exc_text = None
     return True
+
+
+def _is_heard(_record: logging.LogRecord) -> bool:
+    return not _hushed.get()
 
 
 def _is_news(record: logging.LogRecord) -> bool:

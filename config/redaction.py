@@ -12,6 +12,7 @@ from config.secret import MASK
 
 _PATTERNS: Final = (
     (re.compile(r"sk-or-[\w-]+"), f"sk-or-{MASK}"),
+    (re.compile(r"\brtk_[0-9a-f]+_[\w-]+"), f"rtk_{MASK}"),
     (re.compile(r"\bemulator-[\w-]{8,}"), f"emulator-{MASK}"),
     (re.compile(r"\b(authorization['\"]?\s*[:=]\s*)(?:(?:bearer|basic)\s+)?[^\s,'\"}]+", re.I), rf"\g<1>{MASK}"),
     (re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{8,}", re.I), rf"\g<1> {MASK}"),

@@ -12,15 +12,17 @@ from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
+from config.addresses import Address, Networks, is_loopback
+from config.environment import PREFIX
+from config.lists import Folders, HostNames, VariableNames
 from config.secret import Secret
 from config.short_file import read_short_file
 
-PREFIX: Final = "ROTATOR_"
 _SECRETS: Final = frozenset({"database_url", "broker_url", "master_key", "flower_basic_auth"})
 _DATABASE_NUMBER: Final = re.compile(r"(/[0-9]{0,5})?")
 _TLS_FILES: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
@@ -104,6 +106,7 @@ class Settings(BaseModel):
         json_schema_extra={"shown_default": "made on first use in the data folder (SQLite only)"},
     )
     master_key_file: Path | None = Field(default=None, exclude=True)
+    secret_files: tuple[Path, ...] = Field(default=(), exclude=True)
     openrouter_base_url: str = Field(
         default="https://openrouter.ai/api/v1", description="OpenRouter's API; https unless it is on loopback"
     )
@@ -120,6 +123,9 @@ class Settings(BaseModel):
         default=8, ge=1, le=100, description="Attempts before a rotation asks for attention (it goes on, slowly)"
     )
     attention_retry_s: Seconds = _seconds(3600, at_least=1, at_most=604_800, text="Pace of the attempts after that")
+    drift_check_s: Seconds = _seconds(
+        3600, at_least=0, at_most=604_800, text="How often every destination is read back between rotations; 0: never"
+    )
     worker_concurrency: int = Field(default=4, ge=1, le=64, description="Child processes of `rotator up`'s worker")
     shutdown_s: Seconds = _seconds(60, at_least=1, at_most=600, text="How long running steps may finish at shutdown")
     log_format: Literal["console", "json"] = Field(default="console", description="Form of the log lines")
@@ -133,6 +139,57 @@ class Settings(BaseModel):
     )
     flower_writable: bool = Field(default=False, description="Let Flower call tasks (`rotation.rotate`)")
     flower_open: bool = Field(default=False, description="Let Flower run without a password; never off loopback")
+    web_address: Address = Field(
+        default="127.0.0.1", description="Where the HTTP API and the console listen; off loopback they need TLS"
+    )
+    web_port: int = Field(default=8765, ge=0, le=65_535, description="Their port; 0 takes a free one")
+    web_tls_certificate: Path | None = Field(
+        default=None,
+        description="File (PEM) with their certificate, and those between it and the root",
+        json_schema_extra={"shown_default": "none: plain HTTP"},
+    )
+    web_tls_key: Path | None = Field(
+        default=None,
+        description="File (PEM) with the certificate's key, without a passphrase",
+        json_schema_extra={"shown_default": "none"},
+    )
+    web_plain_http: bool = Field(
+        default=False,
+        description="Let them listen off loopback without TLS: behind a proxy that has it, or in a container",
+    )
+    web_trusted_proxies: Networks = Field(
+        default=(),
+        description="Addresses or networks, comma-separated, whose X-Forwarded-For and -Proto are believed",
+        json_schema_extra={"shown_default": "none"},
+    )
+    web_hosts: HostNames = Field(
+        default="",
+        description="Names, comma-separated and without port, by which browsers and scripts reach the web server; "
+        "loopback, addresses and `ROTATOR_WEB_ADDRESS` need not be named",
+        json_schema_extra={"shown_default": "none"},
+    )
+    web_folders: Folders = Field(
+        default=(),
+        description="Folders, absolute and comma-separated: destinations asked for over HTTP may name files below "
+        "them, to publish to and to read credentials from",
+        json_schema_extra={"shown_default": "none"},
+    )
+    web_variables: VariableNames = Field(
+        default=(),
+        description="Variables of the environment, comma-separated, that such destinations may read credentials from",
+        json_schema_extra={"shown_default": "none"},
+    )
+    web_identities: bool = Field(
+        default=False,
+        description="Let such destinations act as what this machine is to AWS, Azure, Google and Kubernetes, at any "
+        "address that they name",
+    )
+    web_requests_per_minute: int = Field(
+        default=600, ge=10, le=1_000_000, description="Requests a minute that each API token may make"
+    )
+    web_session_idle_s: Seconds = _seconds(
+        1800, at_least=60, at_most=43_200, text="How long an unused session of the console lasts"
+    )
 
     @property
     def embedded_database(self) -> bool:
@@ -148,6 +205,12 @@ class Settings(BaseModel):
     def broker_socket(self) -> Path:
         """The embedded broker's unix socket."""
         return self.data_dir / "broker" / "valkey.sock"
+
+    @property
+    def own_places(self) -> tuple[Path, ...]:
+        """Files and folders that are for us alone, and no destination's: to replace or to send away."""
+        given = (self.database_file, self.web_tls_certificate, self.web_tls_key)
+        return (self.data_dir, *self.secret_files, *(path for path in given if path is not None))
 
     @property
     def database_file(self) -> Path | None:
@@ -175,7 +238,11 @@ def _with_psycopg(url: str) -> str:
 
 def setting_names() -> tuple[str, ...]:
     """The environment variables that are settings, without the ``_FILE`` twins."""
-    return tuple(f"{PREFIX}{name.upper()}" for name in Settings.model_fields if name != "master_key_file")
+    return tuple(f"{PREFIX}{name.upper()}" for name in _names())
+
+
+def _names() -> tuple[str, ...]:
+    return tuple(name for name, field in Settings.model_fields.items() if not field.exclude)
 
 
 def holds_secret(name: str) -> bool:
@@ -191,9 +258,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     """
     faults: list[str] = []
     values: dict[str, object] = {}
-    for name in Settings.model_fields:
-        if name == "master_key_file":
-            continue
+    for name in _names():
         _read_one(name, environment, values, faults)
     faults += _unknown(environment)
     made, wrong = _validated(values)
@@ -232,6 +297,7 @@ def _read_one(name: str, environment: Mapping[str, str], values: dict[str, objec
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             named = path if os.path.lexists(path) else "what it names"  # which may be the secret itself, by mistake
             faults.append(f"{variable}_FILE: cannot read {named}: {reason}")
+        values["secret_files"] = (*cast("tuple[Path, ...]", values.get("secret_files", ())), Path(path))
         if name == "master_key":
             values["master_key_file"] = Path(path)
     elif text is not None:
@@ -273,7 +339,21 @@ def _contradictions(made: Settings) -> list[str]:
         )
     if made.flower_basic_auth is not None and ":" not in made.flower_basic_auth.reveal():
         faults.append("ROTATOR_FLOWER_BASIC_AUTH: must be user:password")
-    return faults
+    return faults + _web_contradictions(made)
+
+
+def _web_contradictions(made: Settings) -> list[str]:
+    given = {"CERTIFICATE": made.web_tls_certificate, "KEY": made.web_tls_key}
+    missing = [name for name, path in given.items() if path is None]
+    if len(missing) == 1:
+        return [f"ROTATOR_WEB_TLS_{missing[0]}: TLS takes both a certificate and its key, or neither"]
+    if missing and not made.web_plain_http and not is_loopback(made.web_address):
+        return [
+            "ROTATOR_WEB_ADDRESS: off loopback others could read tokens and keys on their way. Give "
+            "ROTATOR_WEB_TLS_CERTIFICATE and ROTATOR_WEB_TLS_KEY; or, where a proxy has TLS or only a container's "
+            "own network gets there, set ROTATOR_WEB_PLAIN_HTTP=true"
+        ]
+    return []
 
 
 def _scheme(url: Secret) -> str:

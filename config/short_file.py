@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import stat
 import time
 from pathlib import Path
 from typing import Final
@@ -15,8 +16,9 @@ PATIENCE_S: Final = 5.0
 """How long a pipe may take; a file takes no time."""
 
 
-def read_short_file(path: Path, *, patience_s: float | None = None) -> str:
-    """The file's text; a pipe gets ``patience_s`` seconds (None: ``PATIENCE_S``) to come to its end.
+def read_short_file(path: Path, *, patience_s: float | None = None, regular: bool = False) -> str:
+    """The file's text; a pipe gets ``patience_s`` seconds (None: ``PATIENCE_S``) to come to its end, unless it must be
+    a ``regular`` file.
 
     Raises ``OSError`` with a reason for people, ``UnicodeDecodeError`` for what is not UTF-8.
     """
@@ -24,6 +26,8 @@ def read_short_file(path: Path, *, patience_s: float | None = None) -> str:
         raise OSError(errno.EINVAL, "no path holds a NUL")
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
+        if regular and not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
         return _content(descriptor, PATIENCE_S if patience_s is None else patience_s).decode()
     finally:
         os.close(descriptor)

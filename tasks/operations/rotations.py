@@ -6,10 +6,9 @@ import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from config.secret import Secret
-from tasks.operations.requests import UNSET, RotationRequest, RotationUpdate, ScheduleRequest, Unset
-from tasks.publishers import open_publisher, split_publish
-from tasks.rotation.errors import Conflict, InvalidInput
+from tasks.operations.destinations import usable
+from tasks.operations.requests import RotationRequest, ScheduleRequest
+from tasks.rotation.errors import InvalidInput
 from tasks.rotation.machine import together, told
 from tasks.rotation.minting import planning
 from tasks.rotation.model import (
@@ -17,16 +16,18 @@ from tasks.rotation.model import (
     KeyParameters,
     KeyVersion,
     Reason,
-    Removal,
     Rotation,
-    Snapshot,
     VersionState,
 )
-from tasks.rotation.parameters import MARKER, validated_parameters, validated_slug
+from tasks.rotation.parameters import (
+    MARKER,
+    validated_description,
+    validated_label,
+    validated_parameters,
+    validated_slug,
+)
 from tasks.rotation.ports import Change, RemoteKey
-from tasks.rotation.requests import rotation_event, undo_given_up
 from tasks.rotation.schedule import Schedule, make_schedule, parse_span, refuse_if_too_short, upcoming
-from tasks.store.rotations import NewDestination
 from tasks.wiring import Rotator
 
 _SECRET_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
@@ -39,18 +40,26 @@ _RUNS_LOOKED_AT = 60
 
 def create(rotator: Rotator, request: RotationRequest) -> str:
     """Store a new rotation, its first version in line unless ``initial`` is false; the rotation's id."""
+    designed, adopted = design(rotator, request)
+    destinations = [usable(rotator, text, designed.secret_name) for text in request.publish]
+    rotation, change = _beginning(rotator, designed, adopted, initial=request.initial)
+    rotator.store.rotations.insert(rotation, change, destinations)
+    return rotation.id
+
+
+def design(rotator: Rotator, request: RotationRequest) -> tuple[Rotation, RemoteKey | None]:
+    """The rotation that a request asks for, and the key that it adopts. Nothing is stored, and destinations are not
+    looked at. Raises ``InvalidInput``, ``NotFound`` or ``Conflict`` for a request that cannot be."""
     store = rotator.store
     name = validated_slug("NAME", request.name)
     store.rotations.refuse_taken(name)
     connection = store.connections.get(request.connection)
     now = store.now()
-    schedule = _schedule(request.schedule)
+    schedule = schedule_of(request.schedule)
     overlap, cooling = _spans(schedule, request.overlap, request.cooling, now)
     adopted = None if request.adopt_hash is None else _adoptable(rotator, connection.id, request.adopt_hash)
     parameters = _parameters(request, adopted)
-    _refuse_early_expiry(parameters, schedule, overlap, now)
-    secret_name = _secret_name(request.secret_name)
-    destinations = [_destination(rotator, text, secret_name) for text in request.publish]
+    refuse_early_expiry(parameters, schedule, overlap, now)
     rotation = Rotation(
         id=rotator.ids.row(),
         name=name,
@@ -59,12 +68,31 @@ def create(rotator: Rotator, request: RotationRequest) -> str:
         schedule=schedule,
         overlap=overlap,
         cooling=cooling,
-        secret_name=secret_name,
+        secret_name=secret_name_of(request.secret_name),
         created_at=now,
+        updated_at=now,
+        paused=request.paused,
+        description=validated_description(request.description),
     )
-    rotation, change = _beginning(rotator, rotation, adopted, initial=request.initial)
-    store.rotations.insert(rotation, change, destinations)
-    return rotation.id
+    named = labelled(
+        rotation,
+        project_id=request.project_id,
+        environment=request.environment,
+        secret_path=request.secret_path,
+    )
+    return named, adopted
+
+
+def labelled(
+    rotation: Rotation, *, project_id: str | None, environment: str | None, secret_path: str | None
+) -> Rotation:
+    """With labels for other people's scripts to look for. Raises ``InvalidInput``."""
+    return replace(
+        rotation,
+        project_id=validated_label("--project-id", project_id),
+        environment=validated_label("--environment", environment, most=64),
+        secret_path=validated_label("--secret-path", secret_path, most=1024),
+    )
 
 
 def _beginning(
@@ -148,7 +176,8 @@ def _byok(request: RotationRequest, adopted: RemoteKey | None) -> bool:
     return adopted.include_byok_in_limit
 
 
-def _schedule(request: ScheduleRequest) -> Schedule:
+def schedule_of(request: ScheduleRequest) -> Schedule:
+    """The schedule that is asked for. Raises ``InvalidInput``."""
     return make_schedule(
         every=request.every, at=request.at, cron=request.cron, timezone=request.timezone, window=request.window
     )
@@ -160,7 +189,7 @@ def _spans(schedule: Schedule, overlap: str, cooling: str, now: datetime) -> tup
     return spans
 
 
-def _refuse_early_expiry(parameters: KeyParameters, schedule: Schedule, overlap: timedelta, now: datetime) -> None:
+def refuse_early_expiry(parameters: KeyParameters, schedule: Schedule, overlap: timedelta, now: datetime) -> None:
     """A key must outlive the longest wait for its successor, and the overlap after that."""
     if parameters.expires_after is None:
         return
@@ -174,7 +203,7 @@ def _refuse_early_expiry(parameters: KeyParameters, schedule: Schedule, overlap:
         )
 
 
-def _secret_name(text: str) -> str:
+def secret_name_of(text: str) -> str:
     """A variable's name. `rotator run` puts it into an environment, where some names change what a program does."""
     name, remedy = text.strip(), "Use a name like OPENROUTER_API_KEY."
     if not _SECRET_NAME.fullmatch(name):
@@ -182,105 +211,3 @@ def _secret_name(text: str) -> str:
     if _SYSTEMS_OWN.fullmatch(name.upper()):
         raise InvalidInput("--secret-name", f"{name} has a meaning of its own to the system or to rotator", remedy)
     return name
-
-
-def _destination(rotator: Rotator, text: Secret, secret_name: str) -> NewDestination:
-    """A destination that may be read and written: it was tried, and nothing there was changed."""
-    kind, target = split_publish(text.reveal())
-    publisher = open_publisher(kind, target)
-    publisher.check(secret_name)
-    variable = secret_name if publisher.holds_variables else None
-    return NewDestination(rotator.ids.row(), kind, publisher.label, target, variable)
-
-
-def update(rotator: Rotator, name: str, wanted: RotationUpdate) -> str:
-    """Change the order; key parameters take effect at the next version. The rotation's id."""
-    snapshot = rotator.store.rotations.get(name)
-    now, rotation = snapshot.now, snapshot.rotation
-    _refuse_removed(rotation)
-    if wanted == RotationUpdate():
-        raise InvalidInput(
-            "rotation update", "there is nothing to change", "`rotator rotation update --help` lists what can."
-        )
-    schedule = rotation.schedule if isinstance(wanted.schedule, Unset) else _schedule(wanted.schedule)
-    overlap = rotation.overlap if isinstance(wanted.overlap, Unset) else parse_span(wanted.overlap, field="--overlap")
-    cooling = rotation.cooling if isinstance(wanted.cooling, Unset) else parse_span(wanted.cooling, field="--cooling")
-    refuse_if_too_short(schedule, overlap=overlap, cooling=cooling, after=now)
-    parameters = _updated(rotation.parameters, wanted)
-    _refuse_early_expiry(parameters, schedule, overlap, now)
-    add = [_destination(rotator, text, rotation.secret_name) for text in wanted.add_publish]
-    changed = replace(rotation, parameters=parameters, schedule=schedule, overlap=overlap, cooling=cooling)
-    event = rotation_event(snapshot, "rotation_updated", actor=rotator.actor, why=_in_words(wanted))
-    rotator.store.rotations.update(snapshot, changed, add=add, remove=wanted.remove_publish, event=event)
-    return rotation.id
-
-
-def _updated(parameters: KeyParameters, wanted: RotationUpdate) -> KeyParameters:
-    life = wanted.expires_after
-    expires_after = parameters.expires_after if isinstance(life, Unset) else None
-    if isinstance(life, str):
-        expires_after = parse_span(life, field="--expires-after")
-    limit = parameters.limit_usd if isinstance(wanted.limit_usd, Unset) else wanted.limit_usd
-    reset = parameters.limit_reset if isinstance(wanted.limit_reset, Unset) else wanted.limit_reset
-    if limit is None and isinstance(wanted.limit_reset, Unset):
-        reset = None
-    return validated_parameters(
-        key_name=parameters.key_name if isinstance(wanted.key_name, Unset) else wanted.key_name,
-        limit_usd=limit,
-        limit_reset=reset,
-        include_byok_in_limit=(
-            parameters.include_byok_in_limit
-            if isinstance(wanted.include_byok_in_limit, Unset)
-            else wanted.include_byok_in_limit
-        ),
-        workspace_id=parameters.workspace_id,
-        expires_after=expires_after,
-    )
-
-
-def _in_words(wanted: RotationUpdate) -> str:
-    """Which fields an update names; never their values, since a target may contain a credential."""
-    named = [n for n in RotationUpdate.__dataclass_fields__ if getattr(wanted, n) not in (UNSET, ())]
-    return "changed " + ", ".join(n.replace("_", " ") for n in named)
-
-
-def pause(rotator: Rotator, name: str, *, paused: bool) -> None:
-    """Stop or resume the schedule. What is in flight finishes, and old keys are still retired. Resuming also
-    tries at once what waits after a failure."""
-
-    def decide(snapshot: Snapshot) -> Change:
-        _refuse_removed(snapshot.rotation)
-        hurried = () if paused else tuple((v, _hurried(v)) for v in snapshot.versions if v.attempt.next_at)
-        event = "rotation_paused" if paused else "rotation_resumed"
-        return Change(
-            events=(rotation_event(snapshot, event, actor=rotator.actor),),
-            versions=hurried,
-            rotation=(snapshot.rotation, replace(snapshot.rotation, paused=paused)),
-        )
-
-    rotator.store.desk.change(name, decide)
-
-
-def _refuse_removed(rotation: Rotation) -> None:
-    if rotation.removal is not None:
-        raise Conflict(f"{rotation.name} is being deleted.", "`rotator status` shows when it is done.")
-
-
-def _hurried(version: KeyVersion) -> KeyVersion:
-    return replace(version, attempt=replace(version.attempt, next_at=None))
-
-
-def delete(rotator: Rotator, name: str, removal: Removal) -> str:
-    """Ask for the rotation's end; the engine does it and forgets no key on the way. The rotation's id."""
-
-    def decide(snapshot: Snapshot) -> Change:
-        given_up = undo_given_up(snapshot, actor=rotator.actor)
-        waiting = [v for v in snapshot.versions if v.attempt.next_at and not v.reviving]
-        asked = Change(
-            events=(rotation_event(snapshot, "rotation_deletion_requested", actor=rotator.actor, why=str(removal)),),
-            versions=tuple((v, _hurried(v)) for v in waiting),
-            rotation=(snapshot.rotation, replace(snapshot.rotation, removal=removal)),
-        )
-        return together(given_up, asked)
-
-    return rotator.store.desk.change(name, decide).rotation.id

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from tasks.operations.destinations import trials
 from tasks.operations.views import DryRun, DyingKey, RotateAnswer
-from tasks.publishers import open_publisher
 from tasks.rotation.engine import Advanced
-from tasks.rotation.errors import RotatorError, Unavailable
+from tasks.rotation.errors import Unavailable
 from tasks.rotation.minting import planning
-from tasks.rotation.model import OUTGOING, KeyVersion, Reason, Snapshot, VersionState
+from tasks.rotation.model import OUTGOING, ById, KeyVersion, Reason, Snapshot, VersionState
 from tasks.rotation.parameters import name_at_openrouter
 from tasks.rotation.requests import Asked
 from tasks.wiring import Rotator
 
 
-def rotate(rotator: Rotator, name: str, *, emergency: bool) -> RotateAnswer:
+def rotate(rotator: Rotator, name: str | ById, *, emergency: bool, request_id: str | None = None) -> RotateAnswer:
     """Ask for a new version and tell a worker."""
-    return _answer(rotator, rotator.requests.rotate(name, actor=rotator.actor, emergency=emergency))
+    asked = rotator.requests.rotate(name, actor=rotator.actor, emergency=emergency, request_id=request_id)
+    return _answer(rotator, asked)
 
 
-def undo(rotator: Rotator, name: str) -> RotateAnswer:
+def undo(rotator: Rotator, name: str | ById, *, request_id: str | None = None) -> RotateAnswer:
     """Ask for the previous version back and tell a worker."""
-    return _answer(rotator, rotator.requests.undo(name, actor=rotator.actor))
+    return _answer(rotator, rotator.requests.undo(name, actor=rotator.actor, request_id=request_id))
 
 
 def tell(rotation_ids: list[str]) -> bool:
@@ -48,16 +49,16 @@ def notice(rotator: Rotator, enqueued: bool) -> str:
     tick_s = int(rotator.settings.tick_s.total_seconds())
     return (
         "The request is stored, but the broker could not be reached to tell a worker. Once worker, beat and broker run "
-        f"(`rotator up`), it is picked up within {tick_s} s; --local does it now, in this process."
+        f"(`rotator up`), it is picked up within {tick_s} s."
     )
 
 
-def advance_here(rotator: Rotator, name: str) -> Advanced:
+def advance_here(rotator: Rotator, name: str | ById) -> Advanced:
     """Do what the rotation needs now in this process; another worker that has it keeps it."""
     return rotator.engine.advance(rotator.store.rotations.get(name).rotation.id)
 
 
-def dry_run(rotator: Rotator, name: str) -> DryRun:
+def dry_run(rotator: Rotator, name: str | ById) -> DryRun:
     """What a rotation would do now. Here it only reads; each destination is tried out, its rights to write included,
     with what it holds left as it is."""
     snapshot = rotator.store.rotations.get(name)
@@ -111,10 +112,5 @@ def _obstacles(rotator: Rotator, snapshot: Snapshot) -> list[str]:
         found.append(f"OpenRouter asked this connection to wait until {paused:%Y-%m-%d %H:%M:%S} UTC.")
     if rotation.attention is not None:
         found.append(f"It needs attention: {rotation.attention}")
-    for destination in snapshot.destinations:
-        try:
-            target = rotator.store.leased.target(destination.id)
-            open_publisher(destination.kind, target).check(rotation.secret_name)
-        except RotatorError as error:
-            found.append(f"{destination.label}: {error}")
+    found += [f"{t.label}: {t.obstacle}" for t in trials(rotator, snapshot) if t.obstacle is not None]
     return found

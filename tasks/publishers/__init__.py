@@ -1,8 +1,10 @@
 """Where keys are published. Each kind is one file of this folder, found by its name and imported on demand.
 
-The file ``aws_ssm.py`` is the kind ``aws-ssm``; files that begin with an underscore are no kinds. A kind offers one
-name, ``open_publisher(target: Secret) -> StoredPublisher``, which raises ``InvalidInput`` for a target that it cannot
-use. Kinds do not import each other; what all of them need is in ``_checks``.
+The file ``aws_ssm.py`` is the kind ``aws-ssm``; what begins with an underscore is no kind. A kind offers one
+function, ``open_publisher(target: Secret) -> StoredPublisher``, which raises ``InvalidInput`` for a target that it
+cannot use, and says in ``ABOUT`` what people should know of it. Kinds do not import each other. What any of them may
+need is in ``_shared``; how one sort of place is spoken to is in a folder of ``_places``. Importing a kind imports no
+optional client: see ``_shared.extras``.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from pkgutil import iter_modules
 from typing import Final, Protocol, cast
 
 from config.secret import Secret
+from tasks.publishers._shared.about import About
+from tasks.publishers._shared.uses import MachineUse
 from tasks.rotation.errors import InvalidInput
 from tasks.rotation.ports import Publisher
 
@@ -27,12 +31,18 @@ class StoredPublisher(Publisher, Protocol):
         """The target to store: complete, and independent of the working directory."""
 
     @property
+    def uses(self) -> tuple[MachineUse, ...]:
+        """All that it would use of the machine that it is opened on; see ``_shared.uses``."""
+
+    @property
     def holds_variables(self) -> bool:
         """Whether the place holds a key for each secret name; otherwise there is room for one rotation only."""
 
 
 class _Kind(Protocol):
     """What a file of this folder offers."""
+
+    ABOUT: About
 
     def open_publisher(self, target: Secret) -> StoredPublisher: ...
 
@@ -43,6 +53,11 @@ def kinds() -> tuple[str, ...]:
     return tuple(sorted(name.replace("_", "-") for name in names if not name.startswith("_")))
 
 
+def about(kind: str) -> About:
+    """What a kind says of itself. Imports it, but not its client."""
+    return _kind(kind).ABOUT
+
+
 def open_publisher(kind: str, target: Secret) -> StoredPublisher:
     """The publisher of ``kind`` for ``target``; nothing is contacted yet.
 
@@ -51,8 +66,7 @@ def open_publisher(kind: str, target: Secret) -> StoredPublisher:
     """
     if kind not in kinds():
         raise InvalidInput("--publish", f"unknown kind{_quoted(kind)}.", _known_kinds())
-    module = cast(_Kind, import_module(f"{__name__}.{kind.replace('-', '_')}"))
-    return module.open_publisher(target)
+    return _kind(kind).open_publisher(target)
 
 
 def split_publish(text: str) -> tuple[str, Secret]:
@@ -65,6 +79,10 @@ def split_publish(text: str) -> tuple[str, Secret]:
     if not (colon and target):
         raise InvalidInput("--publish", "it must be KIND:TARGET, for example dotenv:app.env.", _known_kinds())
     return kind, open_publisher(kind, Secret(target)).target
+
+
+def _kind(kind: str) -> _Kind:
+    return cast(_Kind, import_module(f"{__name__}.{kind.replace('-', '_')}"))
 
 
 def _quoted(kind: str) -> str:

@@ -1,70 +1,155 @@
-"""Putting a version where applications read it, and finding out whether it is still there."""
+"""Putting a version where applications read it: published, read back, and active once every place holds it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
-from tasks.rotation.errors import Broken, LeaseLost, OutcomeUnknown, Overtaken, RotatorError, TryAgain
+from tasks.rotation import policy as decide
+from tasks.rotation.errors import Occupied, RotatorError, TryAgain
 from tasks.rotation.machine import together, told, transition
 from tasks.rotation.model import OUTGOING, Attempt, Delivery, Destination, Holding, KeyVersion, VersionState
 from tasks.rotation.ports import Change, Publication
 from tasks.rotation.turn import PUBLISHING_LASTS, Turn
 
 
-def deliver(turn: Turn, version: KeyVersion) -> None:
-    """Publish ``version`` wherever it was not yet read back from; when all hold it, it becomes active.
+def deliver(turn: Turn, version: KeyVersion, destinations: tuple[Destination, ...]) -> None:
+    """Publish ``version`` to these destinations; it becomes active once all hold it that are not optional.
 
-    One destination that fails does not keep the others from being served. The deliveries and the activation are
-    one commit.
+    Each has its own attempts: one that fails keeps none of the others from being served, and those for which no time
+    is left stay due. The deliveries and the activation are one commit; what is counted from it, such as the overlap,
+    counts from when all that was tried.
     """
-    outcomes = [(d, _deliver_one(turn, version, d)) for d in turn.snapshot.undelivered(version)]
-    delivered = together(*(_delivery(turn, version, d, error) for d, error in outcomes))
-    error = _soonest([error for _, error in outcomes if error is not None])
-    if error is not None:
-        turn.commit(together(delivered, turn.failure(version, error, step="deliver")))
-    elif version.state is VersionState.ACTIVE:
-        healed = Change(versions=((version, replace(version, attempt=Attempt())),))
-        turn.commit(together(delivered, healed))
+    tried = [_deliver_one(turn, version, d) for d in turn.in_time(destinations)]
+    turn = turn.later()
+    waiting = _waiting(turn, version, [d for d, _ in tried])
+    failed = any(delivery.delivered_at is None for delivery, _ in tried)
+    told_of = _failure(turn, version, waiting) if failed else Change()
+    attempt = summed(waiting, turn.world.policy.attempts)
+    if version.state is VersionState.ACTIVE or any(not d.optional for d, _ in waiting):
+        _store(turn, tried, together(told_of, Change(versions=((version, replace(version, attempt=attempt)),))))
     else:
-        turn.commit(together(delivered, _activation(turn, version)))
+        everything = (change for _, change in tried)
+        turn.commit(together(*everything, told_of, _activation(turn, version, attempt)))
 
 
-def _deliver_one(turn: Turn, version: KeyVersion, destination: Destination) -> RotatorError | None:
-    """Publish to one destination and read it back. What goes wrong is the answer, so that the others go on."""
+def _store(turn: Turn, tried: list[tuple[Delivery, Change]], outcome: Change) -> None:
+    """What failed counts whatever operators do meanwhile. What was delivered counts unless one changed something: a
+    destination that was changed wants another delivery than this one."""
+    failed = together(*(change for delivery, change in tried if delivery.delivered_at is None))
+    arrived = together(*(change for delivery, change in tried if delivery.delivered_at is not None))
+    if failed.events:
+        turn.commit(together(failed, outcome))
+        outcome = Change()
+    if arrived.events or not failed.events:
+        turn.commit(replace(together(arrived, outcome), seen_revision=turn.snapshot.revision))
+
+
+def put_off(turn: Turn, version: KeyVersion, destinations: tuple[Destination, ...], error: RotatorError) -> Change:
+    """The whole step failed, and with it what was found out at each destination: each is tried again later."""
+    known = [_so_far(turn, version, d) for d in destinations]
+    attempts = [turn.retry(d.attempt, error, seed=f"{version.id}:{d.destination_id}") for d in known]
+    return Change(deliveries=tuple(replace(d, attempt=a) for d, a in zip(known, attempts, strict=True)))
+
+
+_Waiting = list[tuple[Destination, Attempt]]
+
+
+def _waiting(turn: Turn, version: KeyVersion, tried: list[Delivery]) -> _Waiting:
+    """The destinations that still lack ``version``, and how often that was tried."""
+    now = {d.destination_id: d for d in tried}
+    known = [(d, now.get(d.id) or turn.snapshot.delivery(version, d)) for d in turn.snapshot.undelivered(version)]
+    return [(d, delivery.attempt) for d, delivery in known if delivery.delivered_at is None]
+
+
+def summed(waiting: _Waiting, most: int) -> Attempt:
+    """One attempt for all that wait: what a person should know first, and the soonest moment to go on. ``most`` is how
+    many attempts may fail before a person is asked.
+
+    Of several that are as urgent it is the first destination's, and not of whichever failed last: a person who is
+    told of one is not told of it anew each time that another one fails.
+    """
+    if not waiting:
+        return Attempt()
+    attempts = [attempt for _, attempt in waiting]
+    worst = max(attempts, key=lambda a: (a.family in decide.NEEDS_A_PERSON, a.count >= most, a.count > 0))
+    moments = [attempt.next_at for _, attempt in waiting]
+    known = [moment for moment in moments if moment is not None]
+    return replace(worst, next_at=min(known) if len(known) == len(moments) else None)
+
+
+def _deliver_one(turn: Turn, version: KeyVersion, destination: Destination) -> tuple[Delivery, Change]:
+    before = _so_far(turn, version, destination)
+    receipt = turn.tried(lambda: _published(turn, version, destination))
+    turn = turn.later()
+    if isinstance(receipt, RotatorError):
+        attempt = turn.retry(before.attempt, receipt, seed=f"{version.id}:{destination.id}")
+        after = replace(before, delivered_at=None, attempt=attempt)
+        detail = {"family": receipt.family, "attempt": str(attempt.count)}
+        names, why = ["delivery_failed"], str(receipt)
+    else:
+        after = replace(before, delivered_at=turn.now, attempt=Attempt(), receipt=receipt, drifted_at=None)
+        detail, why = {}, ""
+        names = ["delivered", "drift_repaired"] if before.drifted_at else ["delivered"]
+    events = (turn.about(version, destination, name, why=why, **detail) for name in names)
+    return after, Change(events=tuple(events), deliveries=(after,))
+
+
+def _so_far(turn: Turn, version: KeyVersion, destination: Destination) -> Delivery:
+    """How far that delivery is. A destination that the version before never reached goes on counting from there: each
+    version in turn would else be new to a place that has been down all along."""
+    own, active = turn.snapshot.delivery(version, destination), turn.snapshot.active
+    if own.attempt.count or active is None:
+        return own
+    last = turn.snapshot.delivery(active, destination)
+    return own if last.delivered_at else replace(own, attempt=last.attempt)
+
+
+def _published(turn: Turn, version: KeyVersion, destination: Destination) -> str | None:
+    """Publish to one destination and read it back: its receipt."""
     rotation = turn.rotation
+    publisher = turn.world.publisher(destination.kind, destination.id)
+    value = turn.world.store.key(version.id)
+    turn.hold(PUBLISHING_LASTS)
+    publication = Publication(rotation.id, rotation.name, rotation.secret_name, version.number, turn.lease.fence, value)
     try:
-        publisher = turn.world.publisher(destination.kind, destination.id)
-        value = turn.world.store.key(version.id)
+        receipt = publisher.publish(publication)
+    except Occupied as occupied:
+        if not turn.world.store.is_over(occupied.rotation_id):
+            raise
         turn.hold(PUBLISHING_LASTS)
-        publisher.publish(
-            Publication(rotation.id, rotation.name, rotation.secret_name, version.number, turn.lease.fence, value)
-        )
-        holding = publisher.read_back(rotation.secret_name, value)
-    except (LeaseLost, Overtaken):
-        raise
-    except RotatorError as error:
-        return error
+        receipt = publisher.publish(replace(publication, heir_of=occupied.rotation_id))
+    turn.hold(PUBLISHING_LASTS)
+    holding = publisher.read_back(rotation.secret_name, value, receipt)
     if holding is not Holding.SAME:
-        return TryAgain(f"{destination.label} was written, but holds {_in_words(holding)} when read back.")
-    return None
+        raise TryAgain(f"{destination.label} was written, but holds {in_words(holding)} when read back.")
+    return receipt
 
 
-def _delivery(turn: Turn, version: KeyVersion, destination: Destination, error: RotatorError | None) -> Change:
-    name, why = ("delivered", "") if error is None else ("delivery_failed", str(error))
-    return Change(
-        events=(told(version, name, at=turn.now, actor=turn.actor, why=why, destination=destination.label),),
-        deliveries=(Delivery(version.id, destination.id, turn.now if error is None else None, why or None),),
-    )
+def _failure(turn: Turn, version: KeyVersion, waiting: _Waiting) -> Change:
+    """The event that the version is not everywhere, with what a person should know first."""
+    first = summed(waiting, turn.world.policy.attempts)
+    why = f"{first.error or ''} {first.remedy or ''}".strip()
+    detail = {"family": first.family or "", "attempt": str(first.count)}
+    return Change(events=(told(version, "deliver_failed", at=turn.now, actor=turn.actor, why=why, **detail),))
 
 
-def _activation(turn: Turn, version: KeyVersion) -> Change:
-    """``version`` takes over, and its predecessor's overlap begins; an emergency leaves older keys none."""
+def _activation(turn: Turn, version: KeyVersion, attempt: Attempt) -> Change:
+    """``version`` takes over, and its predecessor's overlap begins; an emergency leaves older keys none. ``attempt``
+    is of the optional destinations that still lack it."""
     changes = [_succeeded(turn, turn.snapshot.active, version)] if turn.snapshot.active else []
     if version.emergency:
         older = [v for v in turn.snapshot.versions if v.state in OUTGOING]
         changes += [Change(versions=((v, replace(v, doomed=True, attempt=Attempt())),)) for v in older]
-    why = str(version.reason)
-    active = transition(version, VersionState.ACTIVE, at=turn.now, actor=turn.actor, why=why, reviving=False)
+    active = transition(
+        version,
+        VersionState.ACTIVE,
+        at=turn.now,
+        actor=turn.actor,
+        why=str(version.reason),
+        reviving=False,
+        attempt=attempt,
+    )
     success = Change(
         rotation=(turn.rotation, replace(turn.rotation, last_rotated_at=turn.now)),
         seen_revision=turn.snapshot.revision,
@@ -84,42 +169,13 @@ def _succeeded(turn: Turn, old: KeyVersion, new: KeyVersion) -> Change:
     )
 
 
-def all_hold_the_active_key(turn: Turn) -> bool:
-    """Read every destination now. One that does not hold the active key is stored as undelivered, so that the
-    next step delivers again. Raises what keeps a destination from being read: that delays a key's death."""
-    active = in_service(turn)
-    drifted = [(d, h) for d in turn.snapshot.destinations if (h := _holding(turn, active, d)) is not Holding.SAME]
-    if drifted:
-        turn.commit(together(*(_drift(turn, active, d, holding) for d, holding in drifted)))
-    return not drifted
+def in_words(holding: Holding) -> str:
+    """What a destination holds that is not the key alone."""
+    return _IN_WORDS[holding]
 
 
-def in_service(turn: Turn) -> KeyVersion:
-    """The active version. Raises ``Broken`` unless there is one and its key is stored: else nothing may be retired."""
-    active = turn.snapshot.active
-    if active is None or not active.has_key:
-        raise Broken("there is no active version whose key is stored, so nothing may be retired")
-    return active
-
-
-def _holding(turn: Turn, active: KeyVersion, destination: Destination) -> Holding:
-    turn.hold(PUBLISHING_LASTS)
-    publisher = turn.world.publisher(destination.kind, destination.id)
-    return publisher.read_back(turn.rotation.secret_name, turn.world.store.key(active.id))
-
-
-def _drift(turn: Turn, active: KeyVersion, destination: Destination, holding: Holding) -> Change:
-    why = f"it holds {_in_words(holding)}; the active key will be delivered again"
-    return Change(
-        events=(told(active, "drift_found", at=turn.now, actor=turn.actor, why=why, destination=destination.label),),
-        deliveries=(Delivery(active.id, destination.id, None, why),),
-    )
-
-
-def _in_words(holding: Holding) -> str:
-    return "nothing" if holding is Holding.NOTHING else "another value"
-
-
-def _soonest(errors: list[RotatorError]) -> RotatorError | None:
-    """The error to go by: one that passes by itself, if there is any, so that no destination waits for another."""
-    return min(errors, key=lambda e: not isinstance(e, TryAgain | OutcomeUnknown), default=None)
+_IN_WORDS: Final = {
+    Holding.NOTHING: "nothing",
+    Holding.OTHER: "another value",
+    Holding.PARTLY: "another value beside the key",
+}

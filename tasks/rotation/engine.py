@@ -11,19 +11,22 @@ what is bound to the old key, disable, delete.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final, assert_never
 
-from tasks.rotation import delivering, minting, proving, retiring
+from tasks.rotation import checking, delivering, minting, proving, retiring, withdrawing
 from tasks.rotation import policy as decide
-from tasks.rotation.errors import Broken, LeaseLost, Overtaken, RotatorError
+from tasks.rotation.errors import LeaseLost, Overtaken, RotatorError
+from tasks.rotation.machine import together
 from tasks.rotation.model import KeyVersion
 from tasks.rotation.ports import Lease
-from tasks.rotation.turn import Turn, World
+from tasks.rotation.turn import Turn, World, unexpected
 
 _STEPS_MOST: Final = 40
 """Steps of one advance, so that no rotation keeps a worker to itself."""
+_LASTS_MOST: Final = timedelta(seconds=90)
+"""After so long an advance begins no further step, for the same reason; a worker's task has time for one more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +59,16 @@ class Engine:
             return Advanced(acquired=False)
 
     def _until_rest(self, lease: Lease) -> Advanced:
-        store, steps = self._world.store, 0
+        store, steps, began_s = self._world.store, 0, self._world.monotonic_s()
         while True:
-            snapshot = store.load(lease)
+            snapshot, read_at_s = store.load(lease), self._world.monotonic_s()
             step = decide.next_step(snapshot, self._world.policy)
-            if steps >= _STEPS_MOST:
+            if steps >= _STEPS_MOST or read_at_s - began_s >= _LASTS_MOST.total_seconds():
                 step = decide.Wait(snapshot.now)
             if not isinstance(step, decide.Wait):
                 steps += 1
                 with suppress(Overtaken):
-                    _perform(Turn(self._world, lease, snapshot), step)
+                    _perform(Turn(self._world, lease, snapshot, read_at_s), step)
             elif store.release_lease(lease, wake_at=step.until, seen_revision=snapshot.revision):
                 return Advanced(acquired=True, wake_at=step.until)
 
@@ -81,8 +84,7 @@ def _perform(turn: Turn, step: decide.Work) -> None:
     except RotatorError as error:
         _failed(turn, step, error)
     except Exception as error:  # noqa: BLE001  # a bug in one step must cost its rotation a retry, not the worker
-        what = f"an unexpected {type(error).__name__} happened in {_name(step)}"
-        _failed(turn, step, Broken(what, "Please report it, with the worker's log."))
+        _failed(turn, step, unexpected(error, _name(step)))
 
 
 def _dispatch(turn: Turn, step: decide.Work) -> None:
@@ -97,8 +99,12 @@ def _dispatch(turn: Turn, step: decide.Work) -> None:
             minting.look(turn, version)
         case decide.Prove(version):
             proving.prove(turn, version)
-        case decide.Deliver(version):
-            delivering.deliver(turn, version)
+        case decide.Deliver(version, destinations):
+            delivering.deliver(turn, version, destinations)
+        case decide.Check(version, destinations):
+            checking.check(turn, version, destinations)
+        case decide.Withdraw(destination):
+            withdrawing.withdraw(turn, destination)
         case decide.Disable(version):
             retiring.disable(turn, version)
         case decide.Delete(version):
@@ -113,7 +119,13 @@ def _failed(turn: Turn, step: decide.Work, error: RotatorError) -> None:
     version = getattr(step, "version", None)
     if not isinstance(version, KeyVersion):
         raise error
-    turn.commit(turn.failure(version, error, step=_name(step)))
+    turn = turn.later()
+    failure = turn.failure(version, error, step=_name(step))
+    if isinstance(step, decide.Deliver):
+        failure = together(failure, delivering.put_off(turn, version, step.destinations, error))
+    if isinstance(step, decide.Check):  # the version itself is well
+        failure = together(replace(failure, versions=()), checking.put_off(turn, step.destinations, error))
+    turn.commit(failure)
 
 
 def _name(step: decide.Work) -> str:

@@ -5,12 +5,17 @@
     RotatorError
     ├── TryAgain              nothing was done; the same step may simply run again later
     │   ├── RateLimited           ... and the whole connection waits, as long as the other side asked
-    │   └── Unavailable           the other side could not be reached, or failed before it did anything
+    │   ├── Unavailable           the other side could not be reached, or failed before it did anything
+    │   └── DestinationBusy       ... and it was a destination, so that the provider's connection need not wait
     ├── OutcomeUnknown        the request may have taken effect: look before acting again
+    │   └── TakenInPart           ... and for some of those who were told it did
     ├── OperatorNeeded        it will not pass without a person; the message carries the remedy
     │   ├── InvalidInput          a field of what a person gave us
     │   ├── NotFound              no such connection, rotation or version
-    │   ├── Conflict              it clashes with what is there (name taken, still in use)
+    │   ├── Conflict              it clashes with what is there
+    │   │   ├── NameTaken             another one has that name
+    │   │   ├── InUse                 rotations use the connection
+    │   │   └── NotAsSeen             it was changed since whoever asks looked at it
     │   ├── CredentialRejected    a credential of ours was refused
     │   └── Refused               the other side understood the request and said no
     ├── Broken                a promise of the code or of the other side does not hold
@@ -62,10 +67,18 @@ class Unavailable(TryAgain):
     """The other side could not be reached, or failed before it did anything."""
 
 
+class DestinationBusy(TryAgain):
+    """A destination could not be read; whatever it asks for does not concern the provider."""
+
+
 class OutcomeUnknown(RotatorError):
     """The request may have arrived and taken effect: look before acting again."""
 
     family = "outcome-unknown"
+
+
+class TakenInPart(OutcomeUnknown):
+    """Some of several receivers took what all were told; telling it again would tell those again."""
 
 
 class OperatorNeeded(RotatorError):
@@ -89,6 +102,33 @@ class NotFound(OperatorNeeded):
 
 class Conflict(OperatorNeeded):
     """It clashes with what is already there; nothing was changed."""
+
+
+class NameTaken(Conflict):
+    """Another one has that name already."""
+
+
+class Occupied(Conflict):
+    """A place where the rotation with this id publishes, or did."""
+
+    def __init__(self, message: str, remedy: str = "", *, rotation_id: str = "") -> None:
+        super().__init__(message, remedy)
+        self.rotation_id = rotation_id
+
+
+class InUse(Conflict):
+    """A connection that these ``rotations`` use."""
+
+    def __init__(self, message: str, remedy: str = "", *, rotations: tuple[str, ...] = ()) -> None:
+        super().__init__(message, remedy)
+        self.rotations = rotations
+
+
+class NotAsSeen(Conflict):
+    """It was changed since whoever asks looked at it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} was changed by someone else meanwhile.", "Look at it and try again.")
 
 
 class CredentialRejected(OperatorNeeded):

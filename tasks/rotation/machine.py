@@ -51,14 +51,20 @@ def record(version: KeyVersion, to: VersionState, *, at: datetime, **facts: Any)
 
 
 def transition(
-    version: KeyVersion, *path: VersionState, at: datetime, actor: str, why: str = "", **facts: Any
+    version: KeyVersion,
+    *path: VersionState,
+    at: datetime,
+    actor: str,
+    why: str = "",
+    detail: Mapping[str, str] | None = None,
+    **facts: Any,
 ) -> Change:
-    """One commit that takes ``version`` along ``path``, with an event for each state on it."""
+    """One commit that takes ``version`` along ``path``, with an event for each state on it, which says ``detail``."""
     after = version
     events = []
     for to in path:
         after = record(after, to, at=at, **(facts if to is path[-1] else {}))
-        events.append(told(after, f"version_{to}", at=at, actor=actor, why=why))
+        events.append(told(after, f"version_{to}", at=at, actor=actor, why=why, **(detail or {})))
     return Change(events=tuple(events), versions=((version, after),))
 
 
@@ -86,6 +92,9 @@ def together(*changes: Change) -> Change:
         versions=tuple(v for c in changes for v in c.versions),
         keys=keys,
         deliveries=tuple(d for c in changes for d in c.deliveries),
+        destinations=tuple(d for c in changes for d in c.destinations),
+        leaving=tuple(d for c in changes for d in c.leaving),
+        forgotten=tuple(d for c in changes for d in c.forgotten),
         rotation=next((c.rotation for c in changes if c.rotation is not None), None),
         seen_revision=next((c.seen_revision for c in changes if c.seen_revision is not None), None),
         answers=next((c.answers for c in changes if c.answers is not None), None),

@@ -130,12 +130,23 @@ def _given_up(turn: Turn, version: KeyVersion, why: str, error: RotatorError) ->
     out to have a key, so it is looked for until a request in flight can no longer land. The replacement inherits
     the attempts, so that a provider that never confirms is not asked without end; and whether it is an emergency,
     which an operator may have made it a moment ago: then this is decided anew."""
-    path = (_S.ABANDONED, _S.DELETED) if version.state is _S.PLANNED else (_S.ABANDONED,)
-    settles_at = turn.now + turn.world.policy.settle if version.state is _S.CREATING else None
-    given_up = transition(version, *path, at=turn.now, actor=turn.actor, why=why, settles_at=settles_at, reviving=False)
-    if turn.rotation.removal is not None or version.reviving:
-        return given_up
+    replaced = turn.rotation.removal is None and not version.reviving
     attempt = decide.after_failure(version.attempt, error, seed=version.id, now=turn.now, policy=turn.world.policy)
+    path = (_S.ABANDONED, _S.DELETED) if version.state is _S.PLANNED else (_S.ABANDONED,)
+    given_up = transition(
+        version,
+        *path,
+        at=turn.now,
+        actor=turn.actor,
+        why=why,
+        detail={"attempt": str(attempt.count)} if replaced else None,
+        settles_at=turn.now + turn.world.policy.settle if version.state is _S.CREATING else None,
+        reviving=False,
+    )
+    if version.state is _S.PROVEN and turn.snapshot.active is not None:
+        given_up = together(given_up, Change(deliveries=turn.snapshot.deliveries_anew(turn.snapshot.active)))
+    if not replaced:
+        return given_up
     replacement = planning(
         turn.rotation,
         at=turn.now,

@@ -13,6 +13,17 @@ from enum import StrEnum
 from tasks.rotation.schedule import Schedule
 
 
+@dataclass(frozen=True, slots=True)
+class ById:
+    """Says which connection or rotation is meant by its id, which stays when it is renamed. Where a name is asked for,
+    this may stand."""
+
+    id: str
+
+    def __str__(self) -> str:
+        return self.id
+
+
 class VersionState(StrEnum):
     """Where a key version stands in its life; see ``machine.TRANSITIONS``."""
 
@@ -75,6 +86,8 @@ class Holding(StrEnum):
     """What a destination was found to hold, compared with what it should."""
 
     SAME = "same"
+    PARTLY = "partly"
+    """It holds that and another value, and readers may differ in which of them they take."""
     OTHER = "other"
     NOTHING = "nothing"
 
@@ -148,6 +161,15 @@ class KeyVersion:
     """When its rotation was deleted and its key left alive, for another rotation to adopt."""
 
 
+class OnDrift(StrEnum):
+    """What becomes of a destination that holds something else than it should."""
+
+    REPAIR = "repair"
+    """The active key is delivered again."""
+    REPORT = "report"
+    """It is told, and left as it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """A place where applications read the key. ``label`` is safe to print; its target is with the store."""
@@ -155,6 +177,15 @@ class Destination:
     id: str
     kind: str
     label: str
+    optional: bool = False
+    """A new version becomes active without it, and is delivered there as soon as may be."""
+    on_drift: OnDrift = OnDrift.REPAIR
+    leaving: bool = False
+    """An operator removed it: its value is withdrawn, then it is forgotten. Nothing is delivered there any more."""
+    check_at: datetime | None = None
+    """When to look next whether it still holds the key; None before the first time."""
+    attempt: Attempt = field(default_factory=Attempt)
+    """Of looking after it, or of withdrawing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +195,12 @@ class Delivery:
     version_id: str
     destination_id: str
     delivered_at: datetime | None = None
-    error: str | None = None
+    attempt: Attempt = field(default_factory=Attempt)
+    """Of delivering, and why it is not delivered."""
+    receipt: str | None = None
+    """What the destination answered to the last delivery that succeeded there."""
+    drifted_at: datetime | None = None
+    """Since when it is known to hold something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +225,13 @@ class Rotation:
     attention: str | None = None
     """Why it needs a person, or None."""
     remedy: str | None = None
+    description: str | None = None
+    project_id: str | None = None
+    environment: str | None = None
+    secret_path: str | None = None
+    """These three are labels: kept, shown and filtered by for other people's scripts; nothing depends on them."""
+    updated_at: datetime | None = None
+    """When an operator last changed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +263,31 @@ class Snapshot:
         """The version that destinations hold."""
         return next((v for v in self.versions if v.state is VersionState.ACTIVE), None)
 
+    @property
+    def usable(self) -> tuple[KeyVersion, ...]:
+        """The versions whose key still works and whose text is stored, by number."""
+        working = {VersionState.ACTIVE, VersionState.RETIRING}
+        return tuple(v for v in self.versions if v.state in working and v.has_key)
+
+    @property
+    def served(self) -> tuple[Destination, ...]:
+        """The destinations that hold the key, or shall: those that no operator removed."""
+        return tuple(d for d in self.destinations if not d.leaving)
+
     def undelivered(self, version: KeyVersion) -> tuple[Destination, ...]:
         """The destinations that were not yet read back with ``version``."""
         done = {d.destination_id for d in self.deliveries if d.version_id == version.id and d.delivered_at}
-        return tuple(d for d in self.destinations if d.id not in done)
+        return tuple(d for d in self.served if d.id not in done)
+
+    def deliveries_anew(self, version: KeyVersion) -> tuple[Delivery, ...]:
+        """Nothing of ``version`` is delivered: every destination holds, or may hold, another one."""
+        return tuple(Delivery(version.id, d.id) for d in self.served)
+
+    def delivery(self, version: KeyVersion, destination: Destination) -> Delivery:
+        """How far that delivery is; a new one when it was never tried."""
+        wanted = (version.id, destination.id)
+        known = (d for d in self.deliveries if (d.version_id, d.destination_id) == wanted)
+        return next(known, Delivery(*wanted))
 
 
 @dataclass(frozen=True, slots=True)

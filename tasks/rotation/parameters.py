@@ -17,6 +17,7 @@ from tasks.rotation.model import KeyParameters, KeyVersion, LimitReset
 _SLUG: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _NAME_MOST: Final = 64
 _DESCRIPTION_MOST: Final = 256
+_LABEL_MOST: Final = 256
 _KEY_NAME_MOST: Final = 100
 _SHORTEST_LIFE: Final = timedelta(minutes=1)
 MARKER: Final = re.compile(r" #(?P<number>\d+)-(?P<marker>[0-9a-f]{12})$")
@@ -41,6 +42,18 @@ def validated_description(text: str | None) -> str | None:
         raise InvalidInput("--description", "it has characters that cannot be printed", "Use one line of plain text.")
     if len(trimmed) > _DESCRIPTION_MOST:
         raise InvalidInput("--description", f"it has {len(trimmed)} characters", f"Use at most {_DESCRIPTION_MOST}.")
+    return trimmed or None
+
+
+def validated_label(field: str, text: str | None, *, most: int = _LABEL_MOST) -> str | None:
+    """A label that other people's scripts look for: 1 to ``most`` printable characters, trimmed; blank is none."""
+    trimmed = (text or "").strip()
+    if not trimmed.isprintable() or len(trimmed) > most:
+        raise InvalidInput(
+            field,
+            "it is too long or has characters that cannot be printed",
+            f"Use at most {most} printable characters.",
+        )
     return trimmed or None
 
 

@@ -8,12 +8,21 @@ to look again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from tasks.rotation.errors import Broken, OperatorNeeded, RotatorError, TryAgain
-from tasks.rotation.model import OUTGOING, Attempt, KeyVersion, Removal, Rotation, Snapshot, VersionState
+from tasks.rotation.model import (
+    OUTGOING,
+    Attempt,
+    Destination,
+    KeyVersion,
+    Removal,
+    Rotation,
+    Snapshot,
+    VersionState,
+)
 from tasks.rotation.schedule import next_run
 
 # --- steps -----------------------------------------------------------------------------------------------------
@@ -55,9 +64,25 @@ class Prove:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """Publish to every destination that lacks it, read back, and activate."""
+    """Publish to the destinations whose turn it is, read back, and activate once no more are needed."""
 
     version: KeyVersion
+    destinations: tuple[Destination, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Look whether these destinations still hold the active version."""
+
+    version: KeyVersion
+    destinations: tuple[Destination, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Take the key away from a destination that an operator removed, and forget it."""
+
+    destination: Destination
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +111,14 @@ class Wait:
     until: datetime | None
 
 
-Work = Plan | Mint | Abandon | Look | Prove | Deliver | Disable | Delete | Finish
+Work = Plan | Mint | Abandon | Look | Prove | Deliver | Check | Withdraw | Disable | Delete | Finish
 Step = Work | Wait
 
 
 # --- policy ----------------------------------------------------------------------------------------------------
+
+
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +130,8 @@ class Policy:
     retry_max: timedelta = timedelta(minutes=10)
     attempts: int = 8
     attention_pace: timedelta = timedelta(hours=1)
+    drift_every: timedelta | None = timedelta(hours=1)
+    """None: nobody looks between rotations."""
     proof_attempts: int = 4
     """How often a new key may be refused before it is given up: a provider may need a moment to know it."""
 
@@ -127,8 +157,10 @@ def _work(snapshot: Snapshot, policy: Policy) -> _Agenda:
     yield from _clean_up(snapshot, policy)
     yield from _carry_forward(snapshot)
     yield from _deliver_again(snapshot)
+    yield from _withdraw(snapshot)
     yield from _start(snapshot)
     yield from _retire(snapshot)
+    yield from _look_after(snapshot, policy)
     yield from _remove(snapshot)
 
 
@@ -167,7 +199,7 @@ def _carry_forward(snapshot: Snapshot) -> _Agenda:
         case VersionState.CREATED:
             yield _due(snapshot, version), Prove(version)
         case _:
-            yield version.attempt.next_at or snapshot.now, Deliver(version)
+            yield from _deliveries(snapshot, version)
 
 
 def _unlooked(snapshot: Snapshot) -> bool:
@@ -176,10 +208,61 @@ def _unlooked(snapshot: Snapshot) -> bool:
 
 
 def _deliver_again(snapshot: Snapshot) -> _Agenda:
-    """The active version, where a destination was added or no longer holds it."""
+    """The active version, where a destination was added or no longer holds it. Not while another is on its way there:
+    it may have arrived, and would be overwritten."""
     active = snapshot.active
+    if _in_state(snapshot, VersionState.PROVEN):
+        return
     if active and active.has_key and snapshot.undelivered(active) and snapshot.rotation.removal is None:
-        yield active.attempt.next_at or snapshot.now, Deliver(active)
+        yield from _deliveries(snapshot, active)
+
+
+def _deliveries(snapshot: Snapshot, version: KeyVersion) -> _Agenda:
+    """The destinations that lack a version, each in its own time; and its activation, when all that it waits for may
+    do without it for now."""
+    tried = {d: snapshot.delivery(version, d).attempt.next_at for d in snapshot.undelivered(version)}
+    waiting = {d: moment or snapshot.now for d, moment in tried.items()}
+    due = _in_turn({d: tried[d] for d, moment in waiting.items() if moment <= snapshot.now})
+    if due or (version.state is VersionState.PROVEN and all(d.optional for d in waiting)):
+        yield snapshot.now, Deliver(version, due)
+    else:
+        yield min(waiting.values()), Deliver(version, ())
+
+
+def _in_turn(moments: Mapping[Destination, datetime | None]) -> tuple[Destination, ...]:
+    """Those that were not tried yet first, and of them those that others wait for; then whichever waits longest. A step
+    may end before it comes to the last one, which is then among the first of the next."""
+    return tuple(sorted(moments, key=lambda d: (moments[d] or datetime.min.replace(tzinfo=UTC), d.optional)))
+
+
+def _withdraw(snapshot: Snapshot) -> _Agenda:
+    """What operators removed, and shall not keep the key."""
+    for destination in snapshot.destinations:
+        if destination.leaving:
+            yield destination.attempt.next_at or snapshot.now, Withdraw(destination)
+
+
+def _look_after(snapshot: Snapshot, policy: Policy) -> _Agenda:
+    """Every destination that should hold the active key, now and then; not while another version is on its way there,
+    since then none can be expected to: what drifts meanwhile is found once that one is in service, and nothing dies
+    before."""
+    active = snapshot.active
+    if active is None or not active.has_key or policy.drift_every is None or snapshot.rotation.removal is not None:
+        return
+    if _in_state(snapshot, VersionState.PROVEN):
+        return
+    lacking = snapshot.undelivered(active)
+    moments = {d: _next_check_at(snapshot, active, d, policy.drift_every) for d in snapshot.served if d not in lacking}
+    due = _in_turn({d: moment for d, moment in moments.items() if moment <= snapshot.now})
+    if moments:
+        yield min(moments.values()), Check(active, due)
+
+
+def _next_check_at(snapshot: Snapshot, active: KeyVersion, destination: Destination, every: timedelta) -> datetime:
+    """As was set at the last look, but no sooner than a span after the delivery, which looked too."""
+    delivered_at = snapshot.delivery(active, destination).delivered_at or snapshot.now
+    after_delivery = delivered_at + jittered(every, destination.id)
+    return max(after_delivery, destination.check_at or after_delivery)
 
 
 def _start(snapshot: Snapshot) -> _Agenda:
@@ -215,7 +298,8 @@ def _remove(snapshot: Snapshot) -> _Agenda:
     if snapshot.rotation.removal is Removal.REVOKE_KEYS:
         for version in _in_state(snapshot, VersionState.ACTIVE, VersionState.RETIRING, VersionState.DISABLED):
             yield _due(snapshot, version), Delete(version)
-    if len(_kept(snapshot)) == len(snapshot.versions):
+    leaving = any(d.leaving for d in snapshot.destinations)
+    if len(_kept(snapshot)) == len(snapshot.versions) and not leaving:
         yield snapshot.now, Finish()
 
 
@@ -248,8 +332,12 @@ def next_rotation_at(rotation: Rotation, active: KeyVersion | None) -> datetime:
     nominal = next_run(rotation.schedule, last_success=last_success, seed=rotation.id)
     if active is None or active.expires_at is None:
         return nominal
-    since = active.active_at or active.planned_at or rotation.created_at
-    return min(nominal, active.expires_at - (active.expires_at - since) / 10)
+    return min(nominal, renewed_by(active.active_at or active.planned_at or rotation.created_at, active.expires_at))
+
+
+def renewed_by(since: datetime, expires_at: datetime) -> datetime:
+    """When a key that is in service ``since`` then needs its successor: a tenth of its life before it expires."""
+    return expires_at - (expires_at - since) / 10
 
 
 def next_look_at(version: KeyVersion, policy: Policy) -> datetime | None:
@@ -262,6 +350,9 @@ def next_look_at(version: KeyVersion, policy: Policy) -> datetime | None:
 
 
 # --- failures --------------------------------------------------------------------------------------------------
+
+NEEDS_A_PERSON = frozenset({OperatorNeeded.family, Broken.family})
+"""The families that do not pass by themselves."""
 
 
 def after_failure(attempt: Attempt, error: RotatorError, *, seed: str, now: datetime, policy: Policy) -> Attempt:
@@ -276,17 +367,18 @@ def after_failure(attempt: Attempt, error: RotatorError, *, seed: str, now: date
     return Attempt(count, now + pause, error.family, error.message, error.remedy)
 
 
+def jittered(span: timedelta, seed: str) -> timedelta:
+    """A tenth more or less, so that what began together does not stay together. ``seed`` makes it repeatable. Whole
+    milliseconds, like every moment that is stored: an alarm that is rounded down would come before its work is due."""
+    return span * (0.9 + 0.2 * _chance(seed)) // _MILLISECOND * _MILLISECOND
+
+
+def _chance(seed: str) -> float:
+    """From 0 to 1, always the same for one seed."""
+    return int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4]) / 2**32
+
+
 def _pause(count: int, seed: str, policy: Policy) -> timedelta:
-    digest = hashlib.sha256(f"{seed}:{count}".encode()).digest()
-    jitter = 0.5 + int.from_bytes(digest[:4]) / 2**33
+    jitter = 0.5 + _chance(f"{seed}:{count}") / 2
     doubled = policy.retry_base * float(2 ** min(count - 1, 20))
     return min(doubled, policy.retry_max) * jitter
-
-
-def attention(versions: tuple[KeyVersion, ...], policy: Policy) -> tuple[str, str] | None:
-    """Why a rotation needs a person, and the remedy; None while it gets on by itself."""
-    for version in versions:
-        attempt = version.attempt
-        if attempt.error and (attempt.family in {"operator-needed", "broken"} or attempt.count >= policy.attempts):
-            return f"version {version.number} ({version.state}): {attempt.error}", attempt.remedy or ""
-    return None

@@ -9,8 +9,10 @@ from typing import Protocol
 
 from config.secret import Secret
 from tasks.rotation.model import (
+    ById,
     ConnectionHealth,
     Delivery,
+    Destination,
     Event,
     Holding,
     KeyParameters,
@@ -139,6 +141,8 @@ class Publication:
     version: int
     sequence: int
     value: Secret
+    heir_of: str | None = None
+    """A rotation that is over, by its id: what it left in this place may be replaced."""
 
 
 class Publisher(Protocol):
@@ -151,15 +155,31 @@ class Publisher(Protocol):
     def check(self, secret_name: str) -> None:
         """Raise ``InvalidInput`` or another family unless the place can be read and written. Changes nothing."""
 
-    def publish(self, publication: Publication) -> None:
+    def publish(self, publication: Publication) -> str | None:
         """Make the place hold the value. Idempotent.
+
+        Where the value itself can never be read, the answer is a receipt: what the place said of this write, of
+        printable text without key material and at most 200 characters long. It is stored, and given to ``read_back``.
 
         Raises ``Conflict`` when it holds a newer sequence of the same rotation, ``OperatorNeeded`` when it
         needs a person, ``TryAgain`` when it may pass by itself, ``OutcomeUnknown`` when it may have happened.
         """
 
-    def read_back(self, secret_name: str, expected: Secret) -> Holding:
-        """Compare what the place holds now with ``expected``."""
+    def read_back(self, secret_name: str, expected: Secret, receipt: str | None = None) -> Holding:
+        """Compare what the place holds now with ``expected``: ``PARTLY`` where it has room for several values, of which
+        readers may take another one.
+
+        ``receipt`` is what the last publication that succeeded there answered. A place that shows no values is
+        compared with that, and without one it is ``OTHER``, so that it is published again.
+        """
+
+    def withdraw(self, publication: Publication) -> None:
+        """Take the value away, and all that was written beside it, if the place holds this publication or an earlier
+        one of the same rotation; what somebody else put there stays, and is no error. Idempotent. The publication is of
+        version 0 when no version is left whose value could be compared.
+
+        Raises what ``publish`` raises, and ``Refused`` where nothing can be taken back.
+        """
 
 
 # --- store -----------------------------------------------------------------------------------------------------
@@ -188,6 +208,13 @@ class Change:
     versions: tuple[tuple[KeyVersion | None, KeyVersion], ...] = ()
     keys: Mapping[str, Secret] = field(default_factory=dict)
     deliveries: tuple[Delivery, ...] = ()
+    destinations: tuple[Destination, ...] = ()
+    """What is known of them anew: ``check_at`` and ``attempt``. One that leaves, or stays, against what was seen then
+    is passed over."""
+    leaving: tuple[Destination, ...] = ()
+    """An operator removes them, and their values are to be withdrawn first."""
+    forgotten: tuple[Destination, ...] = ()
+    """They go, if they leave or stay as was seen; else ``Overtaken``."""
     rotation: tuple[Rotation, Rotation] | None = None
     pause_connection_until: datetime | None = None
     seen_revision: int | None = None
@@ -204,6 +231,9 @@ class Store(Protocol):
 
     def keep_lease(self, lease: Lease, needed: timedelta) -> None:
         """Make sure that the lease lasts for ``needed``; raise ``LeaseLost`` when it is someone else's."""
+
+    def is_as_seen(self, lease: Lease, revision: int) -> bool:
+        """Whether no operator changed the rotation since a snapshot with this revision was read."""
 
     def release_lease(self, lease: Lease, *, wake_at: datetime | None, seen_revision: int) -> bool:
         """Give the lease back and set the alarm. False, and still held, when an operator changed something."""
@@ -224,6 +254,9 @@ class Store(Protocol):
     def key(self, version_id: str) -> Secret:
         """A version's key."""
 
+    def is_over(self, rotation_id: str) -> bool:
+        """Whether there was such a rotation, and it was deleted."""
+
     def target(self, destination_id: str) -> Secret:
         """Where a destination is; it may contain credentials. ``Overtaken`` when it was removed meanwhile."""
 
@@ -234,7 +267,9 @@ class Store(Protocol):
 class Desk(Protocol):
     """State without a lease: what operators change, and what is compared with the provider."""
 
-    def change(self, name: str, decide: Callable[[Snapshot], Change], *, request_id: str | None = None) -> Snapshot:
+    def change(
+        self, name: str | ById, decide: Callable[[Snapshot], Change], *, request_id: str | None = None
+    ) -> Snapshot:
         """Lock the rotation's row, decide, write, and wake the rotation; the snapshot that was decided from.
 
         With a ``request_id`` the answer is remembered for a week, and the snapshot tells one given before.

@@ -8,7 +8,7 @@ from functools import partial
 
 from tasks.rotation.errors import Broken, Conflict, NotFound, OperatorNeeded, RotatorError
 from tasks.rotation.machine import told
-from tasks.rotation.model import Attempt, Event, Reason, Snapshot, VersionState
+from tasks.rotation.model import Attempt, ById, Event, Reason, Snapshot, VersionState
 from tasks.rotation.parameters import MARKER
 from tasks.rotation.ports import Change, CheckResult, Desk, KnownVersion, Provider, RemoteKey, Store
 from tasks.rotation.requests import Requests
@@ -115,17 +115,17 @@ class Reconciler:
             return [self._replace(connection, version)]
         if there.disabled:
             attend = partial(_needs_attention, version=version, message=_disabled(version), actor=self._actor)
-            self._desk.change(version.rotation_name, attend)
+            self._desk.change(ById(version.rotation_id), attend)
             return [_finding(connection, version, "active_disabled", _disabled(version))]
         if version.error == _disabled(version):
             well = partial(_enabled_again, version=version, actor=self._actor)
-            self._desk.change(version.rotation_name, well)
+            self._desk.change(ById(version.rotation_id), well)
         return []
 
     def _replace(self, connection: str, version: KnownVersion) -> Finding:
         message = f"The active key of {version.rotation_name} is gone at the provider; a new one is being minted."
         try:
-            self._requests.rotate(version.rotation_name, actor=self._actor, reason=Reason.REPAIR)
+            self._requests.rotate(ById(version.rotation_id), actor=self._actor, reason=Reason.REPAIR)
         except (Conflict, NotFound, Broken) as error:
             message = f"The active key of {version.rotation_name} is gone at the provider. {error}"
         return _finding(connection, version, "active_missing", message)

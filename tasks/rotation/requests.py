@@ -11,7 +11,7 @@ from tasks.rotation.minting import planning
 from tasks.rotation.model import (
     OUTGOING,
     Attempt,
-    Delivery,
+    ById,
     Event,
     KeyVersion,
     Reason,
@@ -42,7 +42,7 @@ class Requests:
 
     def rotate(
         self,
-        name: str,
+        name: str | ById,
         *,
         actor: str,
         emergency: bool = False,
@@ -65,16 +65,23 @@ class Requests:
 
         return self._ask(name, decide, request_id=request_id)
 
-    def undo(self, name: str, *, actor: str) -> Asked:
+    def undo(self, name: str | ById, *, actor: str, request_id: str | None = None) -> Asked:
         """Ask for the previous version back: re-enabled, proven, published, and active again.
 
+        The same ``request_id`` gets the same answer, as with ``rotate``: repeated, it undoes nothing else.
         Raises ``NotFound``, and ``Conflict`` when there is none left or another version is on its way.
         """
-        return self._ask(name, lambda s: _undo(s, actor=actor))
+
+        def decide(snapshot: Snapshot) -> tuple[int, bool, Change]:
+            if snapshot.answered is not None:
+                return snapshot.answered, True, Change()
+            return _undo(snapshot, actor=actor)
+
+        return self._ask(name, decide, request_id=request_id)
 
     def _ask(
         self,
-        name: str,
+        name: str | ById,
         decide: Callable[[Snapshot], tuple[int, bool, Change]],
         *,
         request_id: str | None = None,
@@ -111,7 +118,7 @@ def undo_given_up(snapshot: Snapshot, *, actor: str) -> Change:
     current = snapshot.in_flight
     if current is None or not current.reviving:
         return Change()
-    return transition(
+    back = transition(
         current,
         VersionState.RETIRING,
         at=snapshot.now,
@@ -120,15 +127,36 @@ def undo_given_up(snapshot: Snapshot, *, actor: str) -> Change:
         reviving=False,
         retire_at=snapshot.now,
     )
+    return together(back, delivered_again(snapshot, current))
+
+
+def delivered_again(snapshot: Snapshot, given_up: KeyVersion) -> Change:
+    """The active key is delivered once more, where a version that is given up may have been delivered already: not
+    every destination can show what it holds."""
+    if snapshot.active is None or given_up.state is not VersionState.PROVEN:
+        return Change()
+    return Change(deliveries=snapshot.deliveries_anew(snapshot.active))
+
+
+def hurried(snapshot: Snapshot, *versions: KeyVersion) -> Change:
+    """What waits after a failure of these versions, their deliveries too, may be tried at once."""
+    ids = {v.id for v in versions}
+    waiting = (d for d in snapshot.deliveries if d.version_id in ids and d.attempt.next_at)
+    return Change(
+        versions=tuple((v, replace(v, attempt=replace(v.attempt, next_at=None))) for v in versions),
+        deliveries=tuple(replace(d, attempt=replace(d.attempt, next_at=None)) for d in waiting),
+    )
 
 
 def _hurry(snapshot: Snapshot, current: KeyVersion, *, actor: str, emergency: bool) -> Change:
     """Whoever joins a version that waits after a failure wants it tried now; an emergency makes it one."""
-    hurried = replace(current, emergency=current.emergency or emergency, attempt=replace(current.attempt, next_at=None))
+    change = hurried(snapshot, current)
+    (_, after), *_ = change.versions
     name = "emergency_requested" if emergency else "rotation_requested"
-    return Change(
+    return replace(
+        change,
         events=(told(current, name, at=snapshot.now, actor=actor, why="it was on its way already"),),
-        versions=((current, hurried),),
+        versions=((current, replace(after, emergency=current.emergency or emergency)),),
     )
 
 
@@ -158,7 +186,7 @@ def _undo(snapshot: Snapshot, *, actor: str) -> tuple[int, bool, Change]:
         attempt=Attempt(),
     )
     # What it was delivered to in its first life holds its successor now.
-    unpublished = Change(deliveries=tuple(Delivery(previous.id, d.id) for d in snapshot.destinations))
+    unpublished = Change(deliveries=snapshot.deliveries_anew(previous))
     if current is None:
         return previous.number, False, together(revived, unpublished)
     cancelled = transition(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tasks.rotation.binding import carry_bindings, drop_bindings
-from tasks.rotation.delivering import all_hold_the_active_key, in_service
+from tasks.rotation.checking import in_service, safe_without
 from tasks.rotation.errors import LeaseLost, Overtaken, RotatorError
 from tasks.rotation.machine import told, transition
 from tasks.rotation.model import Event, KeyVersion, VersionState
@@ -19,10 +19,11 @@ _S = VersionState
 def disable(turn: Turn, version: KeyVersion) -> None:
     """Take a replaced key out of service, reversibly; its cooling begins."""
     bound = _carry_again(turn, version)
-    if not all_hold_the_active_key(turn):
+    if not safe_without(turn, version):
         return
     turn.hold()
     if turn.provider.set_disabled(turn.management_key(), hash_of(version), disabled=True):
+        turn = turn.later()
         delete_at = turn.now + turn.rotation.cooling
         ended = transition(version, _S.DISABLED, at=turn.now, actor=turn.actor, delete_at=delete_at)
     else:
@@ -60,7 +61,7 @@ def delete(turn: Turn, version: KeyVersion) -> None:
         told_of = _if_possible(turn, version, "binding_not_dropped", lambda: drop_bindings(turn, version))
     else:
         drop_bindings(turn, version)
-        if version.state is not _S.ABANDONED and not all_hold_the_active_key(turn):
+        if version.state is not _S.ABANDONED and not safe_without(turn, version):
             return
     turn.hold()
     turn.provider.delete_key(turn.management_key(), hash_of(version))
@@ -71,7 +72,7 @@ def delete(turn: Turn, version: KeyVersion) -> None:
 
 def finish(turn: Turn) -> None:
     """Close a rotation that an operator deleted. Keys that stay alive are named for the last time, and their
-    texts are shredded here."""
+    texts are shredded here. What an operator asks of its destinations meanwhile comes first."""
     why = "it stays alive, in the operator's hands"
     alive = turn.snapshot.versions
     turn.commit(
@@ -82,5 +83,6 @@ def finish(turn: Turn) -> None:
             ),
             versions=tuple((v, replace(v, has_key=False, released_at=turn.now)) for v in alive),
             rotation=(turn.rotation, replace(turn.rotation, removed_at=turn.now)),
+            seen_revision=turn.snapshot.revision,
         )
     )

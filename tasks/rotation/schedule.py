@@ -43,6 +43,7 @@ __all__ = [
 
 _LONGEST_CRON: Final = 200  # characters; CronSim itself reads numbers of any length
 _CRON_FIELDS: Final = 5  # CronSim takes a sixth, for seconds
+_RUNS_KEPT: Final = 50_000  # what is shown of 10,000 rotations; a cron expression takes a tenth of a millisecond
 _REFERENCE: Final = datetime(2026, 1, 1, tzinfo=UTC)  # any date does: validation must not depend on today
 
 
@@ -105,7 +106,12 @@ def next_run(schedule: Schedule, *, last_success: datetime, seed: str) -> dateti
     ``last_success``, so that a run which was late by its delay loses nothing. A success inside the window before its
     run was due counts as that run, unless the run is still more than half a gap away.
     """
-    after, delay, zone = _utc(last_success), _delay(schedule.window, seed), ZoneInfo(schedule.timezone)
+    return _next_run(schedule, _utc(last_success), seed)
+
+
+@lru_cache(maxsize=_RUNS_KEPT)
+def _next_run(schedule: Schedule, after: datetime, seed: str) -> datetime:
+    delay, zone = _delay(schedule.window, seed), ZoneInfo(schedule.timezone)
     if isinstance(schedule.timing, Every) and schedule.timing.at is None:
         return after + schedule.timing.interval + delay
     slot = slot_after(schedule.timing, zone, after - delay)

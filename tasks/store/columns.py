@@ -46,10 +46,14 @@ class Moment(sa.TypeDecorator[datetime]):
 
     def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> datetime | None:
         """From milliseconds."""
+        return None if value is None else self.converted(value)
+
+    def converted(self, millis: int) -> datetime:
+        """The moment that is stored. Raises ``Broken``."""
         try:
-            return None if value is None else as_moment(value)
+            return as_moment(millis)
         except OverflowError:
-            raise Broken(f"A stored moment, {value} ms after 1970, is beyond the calendar.", _REMEDY) from None
+            raise Broken(f"A stored moment, {millis} ms after 1970, is beyond the calendar.", _REMEDY) from None
 
 
 class Span(sa.TypeDecorator[timedelta]):
@@ -64,9 +68,13 @@ class Span(sa.TypeDecorator[timedelta]):
 
     def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> timedelta | None:
         """From milliseconds."""
-        if value is not None and not 0 <= value <= LONGEST_SPAN // _MILLISECOND:
-            raise Broken(f"A stored span, {value} ms, is none that can be asked for.", _REMEDY)
-        return None if value is None else value * _MILLISECOND
+        return None if value is None else self.converted(value)
+
+    def converted(self, millis: int) -> timedelta:
+        """The span that is stored. Raises ``Broken``."""
+        if not 0 <= millis <= LONGEST_SPAN // _MILLISECOND:
+            raise Broken(f"A stored span, {millis} ms, is none that can be asked for.", _REMEDY)
+        return millis * _MILLISECOND
 
 
 class database_now(FunctionElement[int]):  # noqa: N801  # a SQL function, spelt like one
@@ -84,3 +92,17 @@ def _postgresql_now(element: database_now, compiler: Any, **options: Any) -> str
 @compiles(database_now, "sqlite")
 def _sqlite_now(element: database_now, compiler: Any, **options: Any) -> str:
     return "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)"
+
+
+def millis(
+    column: sa.orm.InstrumentedAttribute[datetime] | sa.orm.InstrumentedAttribute[datetime | None],
+) -> sa.ColumnElement[int]:
+    """A moment's column as the number that it holds, to be compared with the clock."""
+    return sa.type_coerce(column, sa.BigInteger)
+
+
+def is_over(
+    column: sa.orm.InstrumentedAttribute[datetime | None], now: sa.ColumnElement[int], *, at_most_ms: int
+) -> sa.ColumnElement[bool]:
+    """Whether a moment is past, or so far off that the clock must have been set back since it was written."""
+    return sa.or_(column.is_(None), millis(column) < now, millis(column) > now + at_most_ms)

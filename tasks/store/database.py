@@ -100,6 +100,14 @@ class Database:
         with _translated(), self.engine.connect().execution_options(reading=True, **options) as connection:
             yield connection
 
+    @contextmanager
+    def look(self) -> Iterator[sa.Connection]:
+        """Statements that read, each of which sees what was committed before it; for a single one the cheapest way. On
+        SQLite they share one snapshot."""
+        alone = {"isolation_level": "AUTOCOMMIT"} if self.engine.dialect.name == "postgresql" else {}
+        with _translated(), self.engine.connect().execution_options(reading=True, **alone) as connection:
+            yield connection
+
     def exclude_others(self, connection: sa.Connection, lock: int) -> None:
         """Let no other transaction that asks for the same ``lock`` go on beside the caller's.
 

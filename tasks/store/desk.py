@@ -10,17 +10,20 @@ from typing import Final
 import sqlalchemy as sa
 
 from tasks.rotation.errors import NotFound
-from tasks.rotation.model import ConnectionHealth, Event, Snapshot, VersionState
+from tasks.rotation.model import ById, ConnectionHealth, Event, Snapshot, VersionState
 from tasks.rotation.ports import Change, CheckResult, KnownVersion
 from tasks.store.cipher import Cipher
 from tasks.store.columns import Moment, as_millis
 from tasks.store.database import Database
-from tasks.store.leased import load_snapshot
+from tasks.store.naming import meant
 from tasks.store.rows import difference, rotation_values
+from tasks.store.snapshots import load_snapshot
 from tasks.store.tables import ConnectionRow, KeyVersionRow, RequestRow, RotationRow
 from tasks.store.writing import write_change, write_events
 
 _ANSWERS_LAST: Final = timedelta(days=7)
+_CHECKING: Final = 6_318_447_902
+"""Lock: of two checks of one connection that end at once, one tells what changed."""
 """How long a repeated request is known; a broker repeats after minutes."""
 
 
@@ -31,7 +34,9 @@ class SqlDesk:
         self._database = database
         self._cipher = cipher
 
-    def change(self, name: str, decide: Callable[[Snapshot], Change], *, request_id: str | None = None) -> Snapshot:
+    def change(
+        self, name: str | ById, decide: Callable[[Snapshot], Change], *, request_id: str | None = None
+    ) -> Snapshot:
         """See ``ports.Desk``."""
         with self._database.write() as connection:
             snapshot = lock_rotation(connection, self._database, name)
@@ -93,11 +98,12 @@ class SqlDesk:
         """See ``ports.Desk``."""
         alive = (ConnectionRow.id == connection_id, ConnectionRow.deleted_at.is_(None))
         with self._database.write() as connection:
+            self._database.exclude_others(connection, _CHECKING)
             now = self._database.moment(connection)
-            before = connection.execute(sa.select(ConnectionRow.health).where(*alive)).scalar_one_or_none()
-            if before is None:
+            row = connection.execute(sa.select(ConnectionRow.health, ConnectionRow.name).where(*alive)).one_or_none()
+            if row is None:
                 raise NotFound("The connection was deleted meanwhile.")
-            if result.health is ConnectionHealth.VALID and before != ConnectionHealth.VALID:
+            if result.health is ConnectionHealth.VALID and row.health != ConnectionHealth.VALID:
                 wake_connection(connection, self._database, connection_id)
             found = {
                 "health": str(result.health),
@@ -112,7 +118,7 @@ class SqlDesk:
                 actor=actor,
                 why=result.message,
                 connection_id=connection_id,
-                detail=(("health", str(result.health)), ("before", before)),
+                detail=(("health", str(result.health)), ("before", row.health), ("connection", row.name)),
             )
             write_events(connection, (event,))
 
@@ -148,11 +154,11 @@ def _remember(connection: sa.Connection, snapshot: Snapshot, request_id: str, ve
     connection.execute(sa.insert(RequestRow).values(values))
 
 
-def lock_rotation(connection: sa.Connection, database: Database, name: str) -> Snapshot:
-    """The rotation called ``name``, locked until the transaction ends, awake, and marked as changed."""
+def lock_rotation(connection: sa.Connection, database: Database, name: str | ById) -> Snapshot:
+    """The rotation that is meant, locked until the transaction ends, awake, and marked as changed."""
     statement = (
         sa.update(RotationRow)
-        .where(RotationRow.name == name, RotationRow.removed_at.is_(None))
+        .where(meant(RotationRow, name), RotationRow.removed_at.is_(None))
         .values(
             revision=RotationRow.revision + 1,
             wake_at=sa.type_coerce(database.now, Moment),

@@ -8,7 +8,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from tasks.store import schema
-from tasks.store.columns import NO_LEASE_LASTS_MS, Moment
+from tasks.store.columns import NO_LEASE_LASTS_MS, Moment, is_over, millis
 from tasks.store.database import Database
 from tasks.store.tables import HeartbeatRow, RotationRow
 from tasks.store.writing import upsert
@@ -32,9 +32,9 @@ class Dispatch:
             sa.select(RotationRow.id)
             .where(
                 RotationRow.removed_at.is_(None),
-                _millis(RotationRow.wake_at) <= now,
-                _is_over(RotationRow.lease_until, now, at_most_ms=NO_LEASE_LASTS_MS),
-                _is_over(RotationRow.dispatched_until, now, at_most_ms=_TOLD_FOR_MS),
+                millis(RotationRow.wake_at) <= now,
+                is_over(RotationRow.lease_until, now, at_most_ms=NO_LEASE_LASTS_MS),
+                is_over(RotationRow.dispatched_until, now, at_most_ms=_TOLD_FOR_MS),
             )
             .order_by(RotationRow.wake_at)
             .limit(limit)
@@ -76,14 +76,3 @@ class Dispatch:
         """The database's clock."""
         with self._database.read() as connection:
             return self._database.moment(connection)
-
-
-def _is_over(
-    column: sa.orm.InstrumentedAttribute[datetime | None], now: sa.ColumnElement[int], *, at_most_ms: int
-) -> sa.ColumnElement[bool]:
-    """Whether a moment is past, or so far off that the clock must have been set back since it was written."""
-    return sa.or_(column.is_(None), _millis(column) < now, _millis(column) > now + at_most_ms)
-
-
-def _millis(column: sa.orm.InstrumentedAttribute[datetime | None]) -> sa.ColumnElement[int]:
-    return sa.type_coerce(column, sa.BigInteger)

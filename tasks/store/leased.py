@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 
 from config.secret import Secret
 from tasks.rotation.errors import LeaseLost, NotFound, Overtaken
-from tasks.rotation.model import Delivery, Destination, Snapshot, VersionState
+from tasks.rotation.model import Snapshot
 from tasks.rotation.ports import Change, Lease
 from tasks.store import schema, sealed
 from tasks.store.cipher import Cipher
-from tasks.store.columns import NO_LEASE_LASTS_MS, Moment, as_moment
+from tasks.store.columns import NO_LEASE_LASTS_MS, Moment
 from tasks.store.database import Database
 from tasks.store.refusals import told_of
-from tasks.store.rows import difference, possible, rotation_of, rotation_values, version_of
-from tasks.store.tables import ConnectionRow, DeliveryRow, DestinationRow, KeyVersionRow, RotationRow
+from tasks.store.rows import difference, rotation_values
+from tasks.store.snapshots import load_snapshot
+from tasks.store.tables import ConnectionRow, RotationRow
 from tasks.store.writing import pause_connection, write_change
 
 _MARGIN = timedelta(seconds=2)
@@ -70,6 +70,12 @@ class LeasedStore:
             with self._database.write() as connection:
                 ends_at_s = self._renew(connection, lease, {}, span=max(self._span, wanted + _SPARE))
             lease.ends_at_s = ends_at_s
+
+    def is_as_seen(self, lease: Lease, revision: int) -> bool:
+        """See ``ports.Store``."""
+        query = sa.select(RotationRow.revision).where(RotationRow.id == lease.rotation_id)
+        with self._database.read() as connection:
+            return connection.execute(query).scalar_one_or_none() == revision
 
     def release_lease(self, lease: Lease, *, wake_at: datetime | None, seen_revision: int) -> bool:
         """See ``ports.Store``."""
@@ -147,6 +153,12 @@ class LeasedStore:
         with told_of(self._database), self._database.read() as connection:
             return sealed.open_key(connection, self._cipher, version_id)
 
+    def is_over(self, rotation_id: str) -> bool:
+        """See ``ports.Store``."""
+        over = sa.select(RotationRow.id).where(RotationRow.id == rotation_id, RotationRow.removed_at.is_not(None))
+        with self._database.read() as connection:
+            return connection.execute(over).first() is not None
+
     def target(self, destination_id: str) -> Secret:
         """See ``ports.Store``."""
         try:
@@ -163,61 +175,6 @@ def _refuse_if_overtaken(connection: sa.Connection, lease: Lease, change: Change
     query = sa.select(RotationRow.revision).where(RotationRow.id == lease.rotation_id)
     if connection.execute(query).scalar_one() != change.seen_revision:
         raise Overtaken("an operator changed the rotation meanwhile")
-
-
-def load_snapshot(connection: sa.Connection, database: Database, rotation_id: str) -> Snapshot:
-    """Everything that the next step is decided from, in the caller's transaction. Raises ``Broken``."""
-    with possible(partial(name_of, connection, rotation_id)):
-        return _load(connection, database, rotation_id)
-
-
-def name_of(connection: sa.Connection, rotation_id: str) -> str:
-    """What the rotation is called."""
-    return connection.execute(sa.select(RotationRow.name).where(RotationRow.id == rotation_id)).scalar_one()
-
-
-def _load(connection: sa.Connection, database: Database, rotation_id: str) -> Snapshot:
-    query = (
-        sa.select(
-            RotationRow.__table__, ConnectionRow.paused_until, ConnectionRow.binds_keys, database.now.label("now")
-        )
-        .join(ConnectionRow, ConnectionRow.id == RotationRow.connection_id)
-        .where(RotationRow.id == rotation_id)
-    )
-    row = connection.execute(query).one()
-    versions = tuple(
-        version_of(v)
-        for v in connection.execute(
-            select_versions().where(
-                KeyVersionRow.rotation_id == rotation_id, KeyVersionRow.state != str(VersionState.DELETED)
-            )
-        )
-    )
-    destinations = connection.execute(
-        sa.select(DestinationRow.id, DestinationRow.kind, DestinationRow.label)
-        .where(DestinationRow.rotation_id == rotation_id)
-        .order_by(DestinationRow.created_at, DestinationRow.label)
-    )
-    deliveries = connection.execute(
-        sa.select(DeliveryRow.__table__).where(DeliveryRow.version_id.in_([v.id for v in versions]))
-    )
-    return Snapshot(
-        now=as_moment(row.now),
-        revision=row.revision,
-        rotation=rotation_of(row),
-        versions=versions,
-        destinations=tuple(Destination(d.id, d.kind, d.label) for d in destinations),
-        deliveries=tuple(Delivery(d.version_id, d.destination_id, d.delivered_at, d.error) for d in deliveries),
-        connection_paused_until=row.paused_until,
-        binds_keys=row.binds_keys,
-    )
-
-
-def select_versions() -> sa.Select[Any]:
-    """Versions by number, without their ciphertext."""
-    columns = [c for c in KeyVersionRow.__table__.c if c.name != "key_sealed"]
-    has_key = KeyVersionRow.key_sealed.is_not(None).label("has_key")
-    return sa.select(*columns, has_key).order_by(KeyVersionRow.number)
 
 
 def _millis(column: sa.orm.InstrumentedAttribute[datetime | None]) -> sa.ColumnElement[int]:

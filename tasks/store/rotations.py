@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -11,18 +12,19 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from config.secret import Secret
-from tasks.rotation.errors import Broken, Conflict, NotFound
-from tasks.rotation.model import Event, KeyVersion, Rotation, Snapshot, VersionState
+from tasks.rotation.errors import Broken, Conflict, NameTaken, NotAsSeen, NotFound, Overtaken
+from tasks.rotation.model import ById, Event, KeyVersion, OnDrift, Rotation, Snapshot, VersionState
 from tasks.rotation.ports import Change
 from tasks.store.cipher import Cipher
 from tasks.store.columns import Moment
 from tasks.store.database import Database
-from tasks.store.desk import lock_rotation
-from tasks.store.leased import load_snapshot, name_of, select_versions
+from tasks.store.desk import apply, lock_rotation
+from tasks.store.naming import meant
 from tasks.store.refusals import told_of
-from tasks.store.rows import possible, rotation_values, version_of
+from tasks.store.rows import possible, rotation_values
 from tasks.store.sealed import open_key, target_place
-from tasks.store.tables import ConnectionRow, DestinationRow, EventRow, KeyVersionRow, RotationRow
+from tasks.store.snapshots import load_each, load_snapshot, name_of, select_versions, version_in
+from tasks.store.tables import ConnectionRow, DeliveryRow, DestinationRow, KeyVersionRow, RotationRow
 from tasks.store.writing import write_change, write_events
 
 _PUBLISHING: Final = 7_035_921_449
@@ -39,18 +41,12 @@ class NewDestination:
     target: Secret
     variable: str | None = None
     """The secret name that it takes up there; None when the place has room for one rotation only."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """One line of the audit log, with its position."""
-
-    id: int
-    event: Event
+    optional: bool = False
+    on_drift: OnDrift = OnDrift.REPAIR
 
 
 class Rotations:
-    """The tables of rotations, destinations, versions and events."""
+    """The tables of rotations, destinations and versions."""
 
     def __init__(self, database: Database, cipher: Cipher) -> None:
         self._database = database
@@ -58,24 +54,14 @@ class Rotations:
 
     # --- reading -----------------------------------------------------------------------------------------------
 
-    def all(self) -> tuple[Snapshot, ...]:
-        """Every rotation that is not removed, by name. Raises ``Broken`` for the first that cannot be read."""
-        found = self.each()
-        for broken in found:
-            if isinstance(broken, Broken):
-                raise broken
-        return tuple(s for s in found if isinstance(s, Snapshot))
-
     def each(self) -> tuple[Snapshot | Broken, ...]:
         """Every rotation that is not removed, by name; in place of one that cannot be read, why."""
-        query = sa.select(RotationRow.id).where(RotationRow.removed_at.is_(None)).order_by(RotationRow.name)
         with self._database.read() as connection:
-            ids = connection.execute(query).scalars().all()
-            return tuple(_snapshot_or_why(connection, self._database, id_) for id_ in ids)
+            return load_each(connection, self._database)
 
-    def get(self, name: str) -> Snapshot:
+    def get(self, name: str | ById) -> Snapshot:
         """One rotation. Raises ``NotFound``."""
-        query = sa.select(RotationRow.id).where(RotationRow.name == name, RotationRow.removed_at.is_(None))
+        query = sa.select(RotationRow.id).where(meant(RotationRow, name), RotationRow.removed_at.is_(None))
         with self._database.read() as connection:
             rotation_id = connection.execute(query).scalar_one_or_none()
             if rotation_id is None:
@@ -114,10 +100,26 @@ class Rotations:
         if found is not None:
             raise Conflict(f"That key is being made for {found.name} (version {found.number}).", "Adopt another one.")
 
+    def refuse_occupied(self, rotation_id: str, wanted: NewDestination) -> None:
+        """Raise ``Conflict`` when another rotation publishes to this place."""
+        with self._database.read() as connection:
+            owner = _occupant(connection, wanted, rotation_id)
+        if owner is not None:
+            raise _occupied(wanted, owner)
+
     def versions(self, rotation_id: str) -> tuple[KeyVersion, ...]:
         """Every version, deleted ones included, by number."""
         with self._database.read() as connection:
             return _versions(connection, rotation_id)
+
+    def newest_versions(self, rotation_id: str, *, before: int | None, limit: int) -> tuple[KeyVersion, ...]:
+        """So many versions with numbers below ``before``, the highest first, deleted ones included."""
+        query = select_versions().where(KeyVersionRow.rotation_id == rotation_id).order_by(None)
+        if before is not None:
+            query = query.where(KeyVersionRow.number < before)
+        with self._database.read() as connection, possible(partial(name_of, connection, rotation_id)):
+            rows = connection.execute(query.order_by(KeyVersionRow.number.desc()).limit(limit))
+            return tuple(version_in(row) for row in rows)
 
     def version(self, rotation_id: str, number: int) -> KeyVersion:
         """One version. Raises ``NotFound``."""
@@ -127,14 +129,15 @@ class Rotations:
             raise NotFound(f"There is no version {number}.")
         return found[0]
 
-    def active(self, name: str) -> tuple[Rotation, KeyVersion]:
+    def active(self, name: str | ById) -> tuple[Rotation, KeyVersion]:
         """A rotation and its active version. Raises ``NotFound`` when it has none."""
         snapshot = self.get(name)
         if snapshot.active is None:
+            name = snapshot.rotation.name
             raise NotFound(f"{name} has no active key yet.", f"`rotator rotation show {name}` says why.")
         return snapshot.rotation, snapshot.active
 
-    def active_key(self, name: str, *, actor: str) -> Secret:
+    def active_key(self, name: str | ById, *, actor: str) -> Secret:
         """The active version's key; that it was read leaves an event. Raises ``NotFound``."""
         rotation, active = self.active(name)
         with told_of(self._database, actor=actor), self._database.write() as connection:
@@ -144,20 +147,22 @@ class Rotations:
             write_events(connection, (read,))
         return key
 
-    def events(self, *, rotation_id: str | None, after: int, limit: int) -> tuple[StoredEvent, ...]:
-        """The audit log from position ``after`` on, oldest first."""
-        query = sa.select(EventRow.__table__).where(EventRow.id > after).order_by(EventRow.id).limit(limit)
-        if rotation_id is not None:
-            query = query.where(EventRow.rotation_id == rotation_id)
-        with self._database.read() as connection:
-            return tuple(_stored_event(row) for row in connection.execute(query))
+    def usable_keys(self, name: str | ById, *, actor: str) -> tuple[tuple[KeyVersion, Secret], ...]:
+        """Every key that still works and whose text is stored, by version; that each was read leaves an event."""
+        snapshot = self.get(name)
+        with told_of(self._database, actor=actor), self._database.write() as connection:
+            keys = tuple(self._still_there(connection, snapshot.usable))
+            now = self._database.moment(connection)
+            read = Event(at=now, name="key_read", actor=actor, rotation_id=snapshot.rotation.id)
+            write_events(connection, tuple(replace(read, version=v.number) for v, _ in keys))
+        return keys
 
-    def latest_events(self, rotation_id: str, *, limit: int) -> tuple[StoredEvent, ...]:
-        """The newest lines about one rotation, oldest first."""
-        query = sa.select(EventRow.__table__).where(EventRow.rotation_id == rotation_id)
-        with self._database.read() as connection:
-            rows = connection.execute(query.order_by(EventRow.id.desc()).limit(limit)).all()
-        return tuple(_stored_event(row) for row in reversed(rows))
+    def _still_there(
+        self, connection: sa.Connection, versions: Iterable[KeyVersion]
+    ) -> Iterator[tuple[KeyVersion, Secret]]:
+        for version in versions:
+            with suppress(NotFound):  # deleted a moment ago
+                yield version, open_key(connection, self._cipher, version.id)
 
     def names(self) -> dict[str, str]:
         """Name of every rotation ever, by id."""
@@ -183,7 +188,7 @@ class Rotations:
                 connection.execute(sa.insert(RotationRow).values(values))
             except sa.exc.IntegrityError:
                 raise _taken(rotation.name) from None
-            self._insert_destinations(connection, rotation, destinations)
+            self._store_destinations(connection, rotation, destinations, {})
             self._let_go(connection, change)
             write_change(connection, self._cipher, change)
             # It may bring a workspace, or an adopted key, that the last look for bindings did not see.
@@ -205,25 +210,31 @@ class Rotations:
         changed: Rotation,
         *,
         add: Iterable[NewDestination],
-        remove: Iterable[str],
-        event: Event,
+        decide: Callable[[Snapshot], Change],
     ) -> None:
-        """Store an order that was changed from what was ``seen``; destinations are added and, by label, removed.
+        """Store an order that was changed from what was ``seen``, and what ``decide`` says of all that belongs to it,
+        from how that stands then. Destinations are added, or changed where they are known and not forgotten.
 
-        Raises ``NotFound``, and ``Conflict`` when someone else changed the rotation since.
+        Raises ``NotFound``, ``NameTaken``, ``Conflict`` for a destination that is named twice or another rotation's,
+        and ``NotAsSeen`` when someone else changed the rotation since.
         """
-        rotation = seen.rotation
         with self._database.write() as connection:
-            locked = lock_rotation(connection, self._database, rotation.name)
-            if (locked.rotation.id, locked.revision) != (rotation.id, seen.revision + 1):
-                raise Conflict(f"{rotation.name} was changed by someone else meanwhile.", "Look at it and try again.")
-            owned = {"last_version", "last_rotated_at", "attention", "remedy", "removed_at", "removal", "paused"}
-            values = {k: v for k, v in rotation_values(changed).items() if k not in owned}
-            connection.execute(sa.update(RotationRow).where(RotationRow.id == rotation.id).values(values))
-            for label in remove:
-                self._remove_destination(connection, rotation, label)
-            self._insert_destinations(connection, rotation, add)
-            write_events(connection, (event,))
+            locked = lock_rotation(connection, self._database, ById(seen.rotation.id))
+            if locked.revision != seen.revision + 1:
+                raise NotAsSeen(seen.rotation.name)
+            self._write_order(connection, changed)
+            change = decide(locked)
+            apply(connection, self._cipher, locked, change)
+            known = {d.label: d.id for d in locked.destinations if d not in change.forgotten}
+            self._store_destinations(connection, changed, add, known)
+
+    def _write_order(self, connection: sa.Connection, changed: Rotation) -> None:
+        owned = {"last_version", "last_rotated_at", "attention", "remedy", "removed_at", "removal"}
+        values = {k: v for k, v in rotation_values(changed).items() if k not in owned}
+        try:
+            connection.execute(sa.update(RotationRow).where(RotationRow.id == changed.id).values(values))
+        except sa.exc.IntegrityError:
+            raise _taken(changed.name) from None
 
     def _hold_connection(self, connection: sa.Connection, rotation: Rotation) -> None:
         """Keep the rotation's connection from being deleted, or changed, until the caller's transaction ends."""
@@ -232,91 +243,110 @@ class Rotations:
         if connection.execute(query).first() is None:
             raise NotFound("The connection was deleted meanwhile.", "`rotator connection list` shows those there are.")
 
-    def _insert_destinations(
-        self, connection: sa.Connection, rotation: Rotation, destinations: Iterable[NewDestination]
+    def _store_destinations(
+        self, connection: sa.Connection, rotation: Rotation, wanted: Iterable[NewDestination], known: Mapping[str, str]
     ) -> None:
+        """Those that are known, by label, are changed, and get the current version anew."""
         self._database.exclude_others(connection, _PUBLISHING)
-        for destination in destinations:
+        named: set[str] = set()
+        for destination in wanted:
             self._refuse_occupied(connection, rotation, destination)
-            values = {
-                "id": destination.id,
-                "rotation_id": rotation.id,
-                "kind": destination.kind,
-                "label": destination.label,
-                "target_sealed": self._cipher.seal(destination.target, target_place(destination.id)),
-                "created_at": sa.type_coerce(self._database.now, Moment),
-            }
-            try:
-                connection.execute(sa.insert(DestinationRow).values(values))
-            except sa.exc.IntegrityError:
-                raise Conflict(f"{rotation.name} publishes to {destination.label} already.") from None
+            if destination.label in named:
+                raise Conflict(f"{destination.label} is named twice.", "Name it once.")
+            named.add(destination.label)
+            if destination.label in known:
+                self._change_destination(connection, known[destination.label], destination)
+            else:
+                self._insert_destination(connection, rotation, destination)
+
+    def _insert_destination(self, connection: sa.Connection, rotation: Rotation, wanted: NewDestination) -> None:
+        values = self._order_values(wanted.id, wanted) | {
+            "id": wanted.id,
+            "rotation_id": rotation.id,
+            "kind": wanted.kind,
+            "label": wanted.label,
+            "created_at": sa.type_coerce(self._database.now, Moment),
+        }
+        connection.execute(sa.insert(DestinationRow).values(values))
+
+    def _change_destination(self, connection: sa.Connection, known_id: str, wanted: NewDestination) -> None:
+        values = self._order_values(known_id, wanted) | {"check_at": None, "attempts": 0, "next_attempt_at": None}
+        values |= {"error_family": None, "error": None, "remedy": None}
+        if (
+            connection.execute(sa.update(DestinationRow).where(DestinationRow.id == known_id).values(values)).rowcount
+            != 1
+        ):
+            raise Overtaken(f"{wanted.label} was removed meanwhile")
+        connection.execute(sa.delete(DeliveryRow).where(DeliveryRow.destination_id == known_id))
+
+    def _order_values(self, destination_id: str, wanted: NewDestination) -> dict[str, Any]:
+        """What an operator says of a destination."""
+        return {
+            "target_sealed": self._cipher.seal(wanted.target, target_place(destination_id)),
+            "optional": wanted.optional,
+            "on_drift": str(wanted.on_drift),
+            "leaving": False,
+        }
 
     def _refuse_occupied(self, connection: sa.Connection, rotation: Rotation, wanted: NewDestination) -> None:
-        """Two rotations at one place would overwrite each other's key, and retire what the other still publishes."""
-        query = (
-            sa.select(RotationRow.name)
-            .join(DestinationRow, DestinationRow.rotation_id == RotationRow.id)
-            .where(DestinationRow.kind == wanted.kind, DestinationRow.label == wanted.label)
-            .where(RotationRow.id != rotation.id, RotationRow.removed_at.is_(None))
-        )
-        if wanted.variable is not None:
-            query = query.where(RotationRow.secret_name == wanted.variable)
-        owner = connection.execute(query).scalars().first()
+        owner = _occupant(connection, wanted, rotation.id)
         if owner is not None:
-            held = f"{wanted.variable} of {wanted.label}" if wanted.variable else wanted.label
-            raise Conflict(
-                f"The rotation {owner} publishes to {held} already.",
-                "Publish elsewhere, or remove it there with `rotator rotation update --unpublish`.",
-            )
-
-    def _remove_destination(self, connection: sa.Connection, rotation: Rotation, label: str) -> None:
-        statement = sa.delete(DestinationRow).where(
-            DestinationRow.rotation_id == rotation.id, DestinationRow.label == label
-        )
-        if connection.execute(statement).rowcount != 1:
-            raise NotFound(
-                f"{rotation.name} does not publish to {label}.", f"`rotator rotation show {rotation.name}` lists where."
-            )
+            raise _occupied(wanted, owner)
 
 
-def _snapshot_or_why(connection: sa.Connection, database: Database, rotation_id: str) -> Snapshot | Broken:
-    try:
-        return load_snapshot(connection, database, rotation_id)
-    except Broken as error:
-        return error
+def _occupant(connection: sa.Connection, wanted: NewDestination, rotation_id: str) -> str | None:
+    """Two rotations at one place would overwrite each other's key, and retire what the other still publishes."""
+    query = (
+        sa.select(RotationRow.name)
+        .join(DestinationRow, DestinationRow.rotation_id == RotationRow.id)
+        .where(DestinationRow.kind == wanted.kind, DestinationRow.label == wanted.label)
+        .where(RotationRow.id != rotation_id, RotationRow.removed_at.is_(None))
+    )
+    if wanted.variable is not None:
+        query = query.where(RotationRow.secret_name == wanted.variable)
+    return connection.execute(query).scalars().first()
+
+
+def _occupied(wanted: NewDestination, owner: str) -> Conflict:
+    held = f"{wanted.variable} of {wanted.label}" if wanted.variable else wanted.label
+    return Conflict(
+        f"The rotation {owner} publishes to {held} already.",
+        "Publish elsewhere, or remove it there with `rotator rotation update --unpublish`.",
+    )
 
 
 def _versions(connection: sa.Connection, rotation_id: str, *chosen: sa.ColumnElement[bool]) -> tuple[KeyVersion, ...]:
     query = select_versions().where(KeyVersionRow.rotation_id == rotation_id, *chosen)
     with possible(partial(name_of, connection, rotation_id)):
-        return tuple(version_of(row) for row in connection.execute(query))
+        return tuple(map(version_in, connection.execute(query)))
 
 
-def deliveries_of(snapshot: Snapshot) -> dict[str, tuple[int | None, datetime | None, str | None]]:
-    """For each destination: the newest version read back from it and when, and what last went wrong."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a destination holds, as far as is recorded, and what last went wrong."""
+
+    version: int | None = None
+    delivered_at: datetime | None = None
+    error: str | None = None
+    drifted_at: datetime | None = None
+
+
+def holdings(snapshot: Snapshot) -> dict[str, Held]:
+    """By destination: the version last read back from it. After an undo that is not the newest: what is active, or on
+    its way to be, was delivered last."""
     numbers = {v.id: v.number for v in snapshot.versions if v.state is not VersionState.ABANDONED}
-    told: dict[str, tuple[int | None, datetime | None, str | None]] = {}
-    for delivery in sorted(snapshot.deliveries, key=lambda d: numbers.get(d.version_id, 0)):
-        version, at, _ = told.get(delivery.destination_id, (None, None, None))
+    late = {v.id: rank for rank, v in ((1, snapshot.active), (2, snapshot.in_flight)) if v is not None}
+    held: dict[str, Held] = {}
+    for delivery in sorted(
+        snapshot.deliveries, key=lambda d: (late.get(d.version_id, 0), numbers.get(d.version_id, 0))
+    ):
+        before = held.get(delivery.destination_id, Held())
+        after = replace(before, error=delivery.attempt.error, drifted_at=delivery.drifted_at)
         if delivery.delivered_at is not None:
-            version, at = numbers.get(delivery.version_id), delivery.delivered_at
-        told[delivery.destination_id] = (version, at, delivery.error)
-    return told
+            after = replace(after, version=numbers.get(delivery.version_id), delivered_at=delivery.delivered_at)
+        held[delivery.destination_id] = after
+    return held
 
 
-def _stored_event(row: sa.Row[Any]) -> StoredEvent:
-    event = Event(
-        at=row.at,
-        name=row.name,
-        actor=row.actor,
-        why=row.why,
-        rotation_id=row.rotation_id,
-        connection_id=row.connection_id,
-        version=row.version,
-        detail=tuple(row.detail.items()),
-    )
-    return StoredEvent(row.id, event)
-
-
-def _taken(name: str) -> Conflict:
-    return Conflict(f"There is a rotation {name} already.", "Choose another name.")
+def _taken(name: str) -> NameTaken:
+    return NameTaken(f"There is a rotation {name} already.", "Choose another name.")

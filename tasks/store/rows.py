@@ -8,17 +8,18 @@ from dataclasses import fields
 from datetime import time, timedelta
 from typing import Any, Final
 
-import sqlalchemy as sa
-
 from config.redaction import redact
 from tasks.rotation.errors import Broken, InvalidInput, RotatorError
 from tasks.rotation.local_time import require_zone
 from tasks.rotation.model import (
     Attempt,
+    Delivery,
+    Destination,
     Event,
     KeyParameters,
     KeyVersion,
     LimitReset,
+    OnDrift,
     Reason,
     Removal,
     Rotation,
@@ -41,6 +42,11 @@ _SAME_IN_ROTATION: Final = (
     "last_version",
     "attention",
     "remedy",
+    "description",
+    "project_id",
+    "environment",
+    "secret_path",
+    "updated_at",
 )
 _SAME_IN_VERSION: Final = tuple(
     f.name for f in fields(KeyVersion) if f.name not in {"state", "reason", "attempt", "has_key", "asked"}
@@ -61,12 +67,11 @@ def possible(rotation: Callable[[], str]) -> Iterator[None]:
         ) from error
 
 
-def rotation_of(row: sa.Row[Any]) -> Rotation:
+def rotation_of(facts: Mapping[str, Any]) -> Rotation:
     """The rotation that a row of ``rotations`` holds."""
-    facts = row._mapping
     return Rotation(
-        parameters=_parameters_of(dict(facts)),
-        schedule=_schedule_of(row),
+        parameters=_parameters_of(facts),
+        schedule=schedule_of(facts),
         removal=Removal(facts["removal"]) if facts["removal"] else None,
         **{name: facts[name] for name in _SAME_IN_ROTATION},
     )
@@ -94,8 +99,8 @@ def _asked_values(asked: KeyParameters) -> dict[str, Any]:
     }
 
 
-def _schedule_of(row: sa.Row[Any]) -> Schedule:
-    facts = row._mapping
+def schedule_of(facts: Mapping[str, Any]) -> Schedule:
+    """The schedule that a row of ``rotations`` holds."""
     cron = facts["cron"]
     timing = _every(facts["every"], facts["every_at"]) if cron is None else make_cron(cron)
     return Schedule(timing, require_zone(facts["timezone"], field="timezone"), facts["window"])
@@ -127,28 +132,79 @@ def rotation_values(rotation: Rotation) -> dict[str, Any]:
     }
 
 
-def version_of(row: sa.Row[Any]) -> KeyVersion:
-    """The version that a row of ``key_versions`` holds (its ciphertext, or ``has_key`` in its place)."""
-    facts = row._mapping
+def version_of(facts: Mapping[str, Any]) -> KeyVersion:
+    """The version that a row of ``key_versions`` holds, with ``has_key`` in place of its ciphertext."""
     return KeyVersion(
         state=VersionState(facts["state"]),
         reason=Reason(facts["reason"]),
         has_key=bool(facts["has_key"]),
         asked=None if facts["asked"] is None else _parameters_of(facts["asked"]),
-        attempt=Attempt(
-            facts["attempts"], facts["next_attempt_at"], facts["error_family"], facts["error"], facts["remedy"]
-        ),
+        attempt=_attempt_of(facts),
         **{name: facts[name] for name in _SAME_IN_VERSION},
     )
 
 
 def version_values(version: KeyVersion) -> dict[str, Any]:
     """The columns that a version sets, without its ciphertext."""
-    attempt = version.attempt
-    return {name: getattr(version, name) for name in _SAME_IN_VERSION} | {
-        "state": str(version.state),
-        "reason": str(version.reason),
-        "asked": None if version.asked is None else _asked_values(version.asked),
+    return (
+        {name: getattr(version, name) for name in _SAME_IN_VERSION}
+        | {
+            "state": str(version.state),
+            "reason": str(version.reason),
+            "asked": None if version.asked is None else _asked_values(version.asked),
+        }
+        | _attempt_values(version.attempt)
+    )
+
+
+def destination_of(facts: Mapping[str, Any]) -> Destination:
+    """The destination that a row of ``destinations`` holds; what releases before 0004 leave empty is as usual."""
+    return Destination(
+        id=facts["id"],
+        kind=facts["kind"],
+        label=facts["label"],
+        optional=bool(facts["optional"]),
+        on_drift=OnDrift(facts["on_drift"] or OnDrift.REPAIR),
+        leaving=bool(facts["leaving"]),
+        check_at=facts["check_at"],
+        attempt=_attempt_of(facts),
+    )
+
+
+def destination_values(destination: Destination) -> dict[str, Any]:
+    """The columns that the engine sets of a destination; that it leaves is for operators to say."""
+    return {"check_at": destination.check_at} | _attempt_values(destination.attempt)
+
+
+def delivery_of(facts: Mapping[str, Any]) -> Delivery:
+    """The delivery that a row of ``deliveries`` holds."""
+    return Delivery(
+        version_id=facts["version_id"],
+        destination_id=facts["destination_id"],
+        delivered_at=facts["delivered_at"],
+        attempt=_attempt_of(facts),
+        receipt=facts["receipt"],
+        drifted_at=facts["drifted_at"],
+    )
+
+
+def delivery_values(delivery: Delivery) -> dict[str, Any]:
+    """The columns that a delivery sets, beside those that it is found by."""
+    return {
+        "delivered_at": delivery.delivered_at,
+        "receipt": delivery.receipt,
+        "drifted_at": delivery.drifted_at,
+    } | _attempt_values(delivery.attempt)
+
+
+def _attempt_of(facts: Mapping[str, Any]) -> Attempt:
+    return Attempt(
+        facts["attempts"] or 0, facts["next_attempt_at"], facts["error_family"], facts["error"], facts["remedy"]
+    )
+
+
+def _attempt_values(attempt: Attempt) -> dict[str, Any]:
+    return {
         "attempts": attempt.count,
         "next_attempt_at": attempt.next_at,
         "error_family": attempt.family,

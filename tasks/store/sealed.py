@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from config.secret import Secret
 from tasks.rotation.errors import CannotDecrypt, NotFound
 from tasks.store.cipher import Cipher, Place
-from tasks.store.tables import Base, ConnectionRow, DestinationRow, InstallationRow, KeyVersionRow
+from tasks.store.tables import Base, ConnectionRow, DestinationRow, InstallationRow, KeyVersionRow, NoticeTargetRow
 
 CHECK_PLACE = Place("installation", "check_sealed", "1")
 
@@ -29,6 +29,16 @@ def key_place(version_id: str) -> Place:
 def target_place(destination_id: str) -> Place:
     """Where a destination's target is sealed."""
     return Place("destinations", "target_sealed", destination_id)
+
+
+def notice_url_place(target_id: str) -> Place:
+    """Where the address of a notice target is sealed."""
+    return Place("notice_targets", "url_sealed", target_id)
+
+
+def draft_place(holder: str) -> Place:
+    """Where a draft belongs: to one session, and no table."""
+    return Place("drafts", "sealed", holder)
 
 
 def open_management_key(connection: sa.Connection, cipher: Cipher, connection_id: str) -> Secret:
@@ -60,6 +70,15 @@ def open_target(connection: sa.Connection, cipher: Cipher, destination_id: str) 
     if sealed is None:
         raise NotFound("This destination was removed.")
     return cipher.open(sealed, target_place(destination_id))
+
+
+def open_notice_url(connection: sa.Connection, cipher: Cipher, target_id: str) -> Secret:
+    """The address of a notice target."""
+    query = sa.select(NoticeTargetRow.url_sealed).where(NoticeTargetRow.id == target_id)
+    sealed = connection.execute(query).scalar_one_or_none()
+    if sealed is None:
+        raise NotFound("This notice target was removed.")
+    return cipher.open(sealed, notice_url_place(target_id))
 
 
 def check_master_key(connection: sa.Connection, cipher: Cipher) -> None:
@@ -95,6 +114,8 @@ def _all_sealed(connection: sa.Connection) -> Iterator[_Sealed]:
         yield _Sealed(KeyVersionRow, "key_sealed", key.id, key.key_sealed or b"", key_place(key.id))
     for target in connection.execute(sa.select(DestinationRow.id, DestinationRow.target_sealed)):
         yield _Sealed(DestinationRow, "target_sealed", target.id, target.target_sealed, target_place(target.id))
+    for told in connection.execute(sa.select(NoticeTargetRow.id, NoticeTargetRow.url_sealed)):
+        yield _Sealed(NoticeTargetRow, "url_sealed", told.id, told.url_sealed, notice_url_place(told.id))
 
 
 def reseal_all(connection: sa.Connection, cipher: Cipher) -> int:

@@ -15,15 +15,27 @@ from config.secret import Secret
 from config.settings import Settings, SettingsError
 from tasks.rotation.errors import CannotDecrypt, OperatorNeeded
 from tasks.store import schema, sealed
+from tasks.store.answers import Answers
 from tasks.store.cipher import Cipher
 from tasks.store.columns import database_now
 from tasks.store.connections import Connections
+from tasks.store.current_keys import CurrentKeys
 from tasks.store.database import Database, make_engine
 from tasks.store.desk import SqlDesk
 from tasks.store.dispatch import Dispatch
+from tasks.store.drafts import Drafts
+from tasks.store.events import Events
+from tasks.store.expiries import Expiries
 from tasks.store.leased import LeasedStore
+from tasks.store.notice_targets import NoticeTargets
+from tasks.store.outbox import SqlOutbox
+from tasks.store.readings import Readings
 from tasks.store.refusals import told_of
 from tasks.store.rotations import Rotations
+from tasks.store.sessions import Sessions
+from tasks.store.tables import InstallationRow
+from tasks.store.tallies import Tallies
+from tasks.store.tokens import Tokens
 
 log = get_logger(__name__)
 _RESEALING: Final = 7_035_921_448
@@ -41,7 +53,18 @@ class SqlStore:
         self.desk = SqlDesk(database, self.cipher)
         self.connections = Connections(database, self.cipher)
         self.rotations = Rotations(database, self.cipher)
+        self.current_keys = CurrentKeys(database, self.cipher)
+        self.events = Events(database)
         self.dispatch = Dispatch(database)
+        self.tokens = Tokens(database)
+        self.drafts = Drafts(self.cipher)
+        self.sessions = Sessions(database)
+        self.answers = Answers(database)
+        self.notice_targets = NoticeTargets(database, self.cipher)
+        self.outbox = SqlOutbox(database, self.cipher)
+        self.expiries = Expiries(database)
+        self.tallies = Tallies(database)
+        self.readings = Readings(database)
 
     def _ring(self) -> tuple[bytes, ...]:
         """The master keys; a file that cannot be read any more is a ciphertext that cannot be opened."""
@@ -58,6 +81,11 @@ class SqlStore:
     def check_schema(self) -> str:
         """How the schema suits this release, in words. Raises ``OperatorNeeded``, with what to run, if not."""
         return schema.check(self._database)
+
+    def installation_id(self) -> str:
+        """What tells this installation from every other. Raises ``OperatorNeeded`` for a database without a schema."""
+        with self._database.read() as connection:
+            return connection.execute(sa.select(InstallationRow.installation_id)).scalar_one()
 
     def check_master_key(self) -> None:
         """Raise ``CannotDecrypt`` unless the master key opens this database."""
@@ -126,9 +154,10 @@ def _as_text(key: bytes) -> Secret:
     return Secret(urlsafe_b64encode(key).decode())
 
 
-def open_store(settings: Settings, *, now: sa.ColumnElement[int] | None = None) -> SqlStore:
-    """The store that the settings point to. ``now`` replaces the database's clock. Nothing is contacted yet."""
-    database = Database(make_engine(settings.database()), database_now() if now is None else now)
+def open_store(settings: Settings, *, now: sa.ColumnElement[int] | None = None, threads: int = 2) -> SqlStore:
+    """The store that the settings point to, for so many ``threads``. ``now`` replaces the database's clock. Nothing is
+    contacted yet."""
+    database = Database(make_engine(settings.database(), pool_size=threads), database_now() if now is None else now)
     master_key = master_key_source(settings)
     if master_key.created:
         log.warning("master_key_created", file=master_key.name, advice="Back it up: without it no stored key opens.")

@@ -12,6 +12,8 @@ from tasks.store.columns import Moment, Span
 
 _IN_FLIGHT = "state IN ('planned', 'creating', 'created', 'proven')"
 _HELD = "state <> 'deleted' AND released_at IS NULL"
+ENDING = "state = 'active' AND expires_at IS NOT NULL AND warned_at IS NULL"
+"""Keys in service that end and were not told of: said in these words, so that their index is found."""
 _ID = sa.String(36)
 
 
@@ -82,6 +84,7 @@ class ConnectionRow(Base):
     updated_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
     """Set when it is deleted but deleted rotations, whose history stays, still refer to it."""
+    project_id: Mapped[str | None]
 
 
 class RotationRow(Base):
@@ -138,6 +141,12 @@ class RotationRow(Base):
     lease_owner: Mapped[str | None]
     lease_fence: Mapped[int]
     lease_until: Mapped[datetime | None]
+    description: Mapped[str | None]
+    project_id: Mapped[str | None]
+    environment: Mapped[str | None]
+    secret_path: Mapped[str | None]
+    updated_at: Mapped[datetime | None]
+    """When an operator last changed it; empty where only releases before 0003 did."""
 
 
 class KeyVersionRow(Base):
@@ -169,6 +178,7 @@ class KeyVersionRow(Base):
         ),
         sa.Index("ix_key_versions_key_hash", "key_hash"),
         sa.Index("ix_key_versions_marker", "marker"),
+        sa.Index("ix_key_versions_warn_at", "warn_at", sqlite_where=sa.text(ENDING), postgresql_where=sa.text(ENDING)),
     )
 
     id: Mapped[str] = mapped_column(_ID, primary_key=True)
@@ -205,6 +215,10 @@ class KeyVersionRow(Base):
     settles_at: Mapped[datetime | None]
     looked_at: Mapped[datetime | None]
     released_at: Mapped[datetime | None]
+    warn_at: Mapped[datetime | None]
+    """When its successor is late; found out, and kept here, by whoever looks for such keys."""
+    warned_at: Mapped[datetime | None]
+    """When that was told."""
 
 
 class DestinationRow(Base):
@@ -219,12 +233,25 @@ class DestinationRow(Base):
     label: Mapped[str]
     target_sealed: Mapped[bytes]
     created_at: Mapped[datetime]
+    optional: Mapped[bool | None]
+    on_drift: Mapped[str | None]
+    leaving: Mapped[bool | None]
+    """An operator removed it, and its value is to be withdrawn first."""
+    check_at: Mapped[datetime | None]
+    """When to look next whether it still holds the key."""
+    attempts: Mapped[int | None]
+    """Of looking after it, or of withdrawing: those of delivering are with each delivery."""
+    next_attempt_at: Mapped[datetime | None]
+    error_family: Mapped[str | None]
+    error: Mapped[str | None]
+    remedy: Mapped[str | None]
 
 
 class DeliveryRow(Base):
     """One key version going to one destination."""
 
     __tablename__ = "deliveries"
+    __table_args__ = (sa.Index("ix_deliveries_destination_id", "destination_id"),)
 
     version_id: Mapped[str] = mapped_column(_ID, sa.ForeignKey("key_versions.id"), primary_key=True)
     destination_id: Mapped[str] = mapped_column(
@@ -232,6 +259,14 @@ class DeliveryRow(Base):
     )
     delivered_at: Mapped[datetime | None]
     error: Mapped[str | None]
+    attempts: Mapped[int | None]
+    next_attempt_at: Mapped[datetime | None]
+    error_family: Mapped[str | None]
+    remedy: Mapped[str | None]
+    receipt: Mapped[str | None]
+    """What the destination answered to the last delivery that succeeded."""
+    drifted_at: Mapped[datetime | None]
+    """Since when it was known to hold something else."""
 
 
 class EventRow(Base):
@@ -271,3 +306,95 @@ class HeartbeatRow(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     at: Mapped[datetime]
+
+
+class TokenRow(Base):
+    """An API token: who may ask over HTTP, and for what. Of the token itself only a hash."""
+
+    __tablename__ = "api_tokens"
+    __table_args__ = (
+        sa.Index(
+            "uq_api_tokens_name",
+            "name",
+            unique=True,
+            sqlite_where=sa.text("revoked_at IS NULL"),
+            postgresql_where=sa.text("revoked_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    """Public: it is part of the token, by which the row is found."""
+    name: Mapped[str]
+    role: Mapped[str]
+    token_hash: Mapped[bytes]
+    """SHA-256 of the whole token, which has 256 random bits: a slow hash would add nothing."""
+    rotation_ids: Mapped[list[str] | None] = mapped_column(sa.JSON(none_as_null=True))
+    """The rotations whose key a consumer may read; ids, so that a later rotation of the same name is not meant."""
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class SessionRow(Base):
+    """A browser that signed in with a token. Of the cookie only a hash."""
+
+    __tablename__ = "sessions"
+
+    id_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    token_id: Mapped[str] = mapped_column(_ID, sa.ForeignKey("api_tokens.id"))
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+
+class AnswerRow(Base):
+    """A request with an ``Idempotency-Key``: claimed while ``status`` is empty, then the answer to repeat."""
+
+    __tablename__ = "answers"
+    __table_args__ = (sa.Index("ix_answers_at", "at"),)
+
+    token_id: Mapped[str] = mapped_column(_ID, sa.ForeignKey("api_tokens.id"), primary_key=True)
+    key_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    request_hash: Mapped[bytes]
+    status: Mapped[int | None] = mapped_column(sa.Integer)
+    body: Mapped[str | None]
+    at: Mapped[datetime]
+
+
+class NoticeTargetRow(Base):
+    """Somebody who is told of events, and how far in the audit log that has come."""
+
+    __tablename__ = "notice_targets"
+    __table_args__ = (sa.UniqueConstraint("name"),)
+
+    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    name: Mapped[str]
+    service: Mapped[str]
+    """What kind of service the address is of, such as ``slack``: all of it that may be shown."""
+    url_sealed: Mapped[bytes]
+    level: Mapped[str]
+    """The least that is told."""
+    rotation_ids: Mapped[list[str] | None] = mapped_column(sa.JSON(none_as_null=True))
+    """The rotations whose events are told; None for all, and for connections."""
+    created_at: Mapped[datetime]
+    told_through: Mapped[int]
+    """The id of the last event that was told, or that there was no need to tell."""
+    told_at: Mapped[datetime | None]
+    claimed_until: Mapped[datetime | None]
+    """A worker is telling; until then no other does."""
+    attempts: Mapped[int]
+    next_attempt_at: Mapped[datetime | None]
+    error_family: Mapped[str | None]
+    error: Mapped[str | None]
+    remedy: Mapped[str | None]
+
+
+class TallyRow(Base):
+    """A number that every process adds to, for the metrics."""
+
+    __tablename__ = "tallies"
+
+    name: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    labels: Mapped[str] = mapped_column(sa.String(256), primary_key=True)
+    """JSON, its names sorted."""
+    amount: Mapped[float] = mapped_column(sa.Double)

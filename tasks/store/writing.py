@@ -10,13 +10,21 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from config.secret import Secret
 from tasks.rotation.errors import Conflict, Overtaken
-from tasks.rotation.model import Delivery, Event, KeyVersion
+from tasks.rotation.model import Delivery, Destination, Event, KeyVersion
 from tasks.rotation.ports import Change
 from tasks.store.cipher import Cipher
 from tasks.store.columns import as_millis
-from tasks.store.rows import difference, event_values, version_values
+from tasks.store.rows import delivery_values, destination_values, difference, event_values, version_values
 from tasks.store.sealed import key_place
-from tasks.store.tables import ConnectionRow, DeliveryRow, EventRow, HeartbeatRow, KeyVersionRow, RotationRow
+from tasks.store.tables import (
+    ConnectionRow,
+    DeliveryRow,
+    DestinationRow,
+    EventRow,
+    HeartbeatRow,
+    KeyVersionRow,
+    RotationRow,
+)
 
 
 def write_change(connection: sa.Connection, cipher: Cipher, change: Change) -> None:
@@ -35,7 +43,26 @@ def write_change(connection: sa.Connection, cipher: Cipher, change: Change) -> N
         _store_key(connection, cipher, version_id, key)
     for delivery in change.deliveries:
         _store_delivery(connection, delivery)
+    _write_destinations(connection, change)
     write_events(connection, change.events)
+
+
+def _write_destinations(connection: sa.Connection, change: Change) -> None:
+    for destination in change.destinations:
+        chosen = sa.update(DestinationRow).where(*_as_seen(destination))
+        connection.execute(chosen.values(destination_values(destination)))
+    for destination in change.leaving:
+        chosen = sa.update(DestinationRow).where(DestinationRow.id == destination.id)
+        connection.execute(chosen.values(destination_values(destination) | {"leaving": True}))
+    for destination in change.forgotten:
+        if connection.execute(sa.delete(DestinationRow).where(*_as_seen(destination))).rowcount != 1:
+            raise Overtaken("a destination was changed meanwhile")
+
+
+def _as_seen(destination: Destination) -> tuple[sa.ColumnElement[bool], ...]:
+    """The destination, if it leaves or stays as was seen."""
+    leaves = sa.func.coalesce(DestinationRow.leaving, sa.false())
+    return DestinationRow.id == destination.id, leaves.is_(destination.leaving)
 
 
 def write_events(connection: sa.Connection, events: tuple[Event, ...]) -> None:
@@ -86,7 +113,7 @@ def _store_delivery(connection: sa.Connection, delivery: Delivery) -> None:
             connection,
             DeliveryRow,
             {"version_id": delivery.version_id, "destination_id": delivery.destination_id},
-            {"delivered_at": delivery.delivered_at, "error": delivery.error},
+            delivery_values(delivery),
         )
     except sa.exc.IntegrityError:
         raise Overtaken("a destination was removed meanwhile") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from worker.cli import connection, demo, guard, overview, process, rotate, rotation, run, secret, upkeep
+from worker.cli import connection, demo, guard, notify, overview, process, rotate, rotation, run, secret, token, upkeep
 
 app = typer.Typer(
     name="rotator",
@@ -23,5 +23,7 @@ app.add_typer(rotation.app, name="rotation")
 rotate.add_to(app)
 app.add_typer(secret.app, name="secret")
 run.add_to(app)
+app.add_typer(token.app, name="token")
+app.add_typer(notify.app, name="notify")
 overview.add_to(app)
 upkeep.add_to(app)

@@ -151,7 +151,8 @@ def _in_foreground() -> bool:
 
 def _without_our_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     """The command gets its keys, not the master key and passwords that protect everybody's."""
-    from config.settings import PREFIX, holds_secret
+    from config.environment import PREFIX
+    from config.settings import holds_secret
 
     def ours(name: str) -> bool:
         return name.startswith(PREFIX) and holds_secret(name.removeprefix(PREFIX).lower())

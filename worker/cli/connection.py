@@ -85,18 +85,21 @@ def update(
     stdin: KeyFromStdin = False,
     file: KeyFromFile = None,
     description: NewDescription = None,
+    rename: Annotated[str | None, typer.Option(metavar="NAME", help="Call it so from now on.")] = None,
     json: Json = False,
 ) -> None:
-    """Replace the management key, once the new one is proven, or the description."""
+    """Replace the management key, once the new one is proven, the description or the name."""
     from tasks.operations.requests import UNSET
 
     replaces_key = new_key or stdin or file is not None
-    if not replaces_key and description is None:
-        raise MisuseError("nothing to change: give --new-key, --api-key-stdin, --api-key-file or --description")
+    if not replaces_key and description is None and rename is None:
+        given = "--new-key, --api-key-stdin, --api-key-file, --description or --rename"
+        raise MisuseError(f"nothing to change: give {given}")
     api_key = read_management_key(stdin=stdin, file=file) if replaces_key else None
     with operations() as ops:
         changed = UNSET if description is None else description or None
-        _show(ops.update_connection(name, api_key=api_key, description=changed), json=json)
+        called = UNSET if rename is None else rename
+        _show(ops.update_connection(name, api_key=api_key, description=changed, rename=called), json=json)
 
 
 @app.command(epilog=example("rotator connection delete prod", "rotator connection delete prod --yes"))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 DONE, FAILED, MISUSE = 0, 1, 2
 _ORDER: Final = (
-    "demo", "up", "connection", "rotation", "rotate", "undo", "secret", "run",
+    "demo", "up", "serve", "connection", "rotation", "rotate", "undo", "secret", "run", "token", "notify",
     "status", "watch", "reconcile", "doctor", "master-key", "db", "emulator",
 )  # fmt: skip
 

@@ -20,7 +20,7 @@ View = TypeVar("View")
 def put(view: View, page: Callable[[View], RenderableType], *, json: bool) -> None:
     """Print a view, by ``page`` for people or as JSON."""
     if json:
-        from worker.cli.plain import as_json
+        from worker.plain import as_json
 
         typer.echo(as_json(view))
         return

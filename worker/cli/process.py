@@ -1,4 +1,4 @@
-"""`rotator up` and `rotator emulator`: long-running processes."""
+"""`rotator up`, `rotator serve` and `rotator emulator`: long-running processes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,15 @@ from worker.cli.guard import MisuseError, example
 
 
 def add_to(app: typer.Typer) -> None:
-    """Put both commands on the root."""
-    app.command("up", epilog=example("rotator up", "rotator up --flower"))(up)
+    """Put the commands on the root."""
+    app.command("up", epilog=example("rotator up", "rotator up --web", "rotator up --web --flower"))(up)
+    app.command(
+        "serve",
+        epilog=example(
+            "rotator serve",
+            "rotator serve --address 0.0.0.0 --tls-certificate /etc/rotator/web.crt --tls-key /etc/rotator/web.key",
+        ),
+    )(serve)
     app.command(
         "emulator",
         epilog=example(
@@ -23,6 +30,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def up(
+    web: Annotated[bool, typer.Option("--web", help="Run the HTTP API and the console too.")] = False,
     flower: Annotated[bool, typer.Option("--flower", help="Run Flower too, on loopback, with a password.")] = False,
 ) -> None:
     """Run broker, worker and beat in one command.
@@ -32,7 +40,34 @@ def up(
     """
     from worker import supervisor
 
-    supervisor.up(os.environ, sys.stdout, flower=flower)
+    supervisor.up(os.environ, sys.stdout, flower=flower, web=web)
+
+
+def serve(
+    *,
+    address: Annotated[str | None, typer.Option(help="Instead of ROTATOR_WEB_ADDRESS.", metavar="A")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Instead of ROTATOR_WEB_PORT; 0: a free one.", metavar="P", min=0, max=65_535)
+    ] = None,
+    tls_certificate: Annotated[
+        str | None, typer.Option(help="Instead of ROTATOR_WEB_TLS_CERTIFICATE.", metavar="PATH")
+    ] = None,
+    tls_key: Annotated[str | None, typer.Option(help="Instead of ROTATOR_WEB_TLS_KEY.", metavar="PATH")] = None,
+) -> None:
+    """Serve the HTTP API and the console, beside workers that do the work.
+
+    On loopback with plain HTTP, unless settings say otherwise; off loopback it needs TLS, or to be told that it does
+    not (ROTATOR_WEB_PLAIN_HTTP). `rotator token create` makes a token to sign in with.
+    Ctrl-C or SIGTERM ends it once what it was asked is answered; a second one at once.
+    """
+    from config.settings import read_settings
+
+    given = {"ADDRESS": address, "PORT": port, "TLS_CERTIFICATE": tls_certificate, "TLS_KEY": tls_key}
+    chosen = {f"ROTATOR_WEB_{name}": str(value) for name, value in given.items() if value is not None}
+    environment = {**os.environ, **chosen}
+    read_settings(environment)
+    # In this process's place: its signals, its exit code, and none of what the command line imported.
+    os.execve(sys.executable, [sys.executable, "-P", "-m", "worker.web"], environment)  # noqa: S606 - our own module
 
 
 def emulator(

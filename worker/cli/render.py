@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tasks.rotation.model import ConnectionHealth
-from worker.cli.plain import distance, moment, moment_and_distance
+from worker.plain import distance, moment, moment_and_distance
 
 if TYPE_CHECKING:
-    from tasks.operations.views import ConnectionView, EventView
+    from tasks.operations.views import ConnectionView, EventView, TokenView
     from tasks.rotation.reconciling import Finding
     from worker.health import Check
 
@@ -81,6 +81,33 @@ def connection(view: ConnectionView) -> RenderableType:
         ("created", moment(view.created_at)),
         ("updated", moment(view.updated_at)),
     )
+
+
+def tokens(views: Sequence[TokenView]) -> RenderableType:
+    """All tokens, a line each."""
+    if not views:
+        return Text("No tokens yet. `rotator token create NAME --role ROLE` makes one.")
+    at = now()
+    return table(
+        ("NAME", "ROLE", "ROTATIONS", "EXPIRES", "LAST USED", "CREATED"),
+        (
+            (
+                Text(view.name, "bold"),
+                view.role,
+                ", ".join(view.rotations) or "-",
+                _expiry(view.expires_at, at),
+                distance(view.last_used_at, at) if view.last_used_at else "never",
+                moment(view.created_at),
+            )
+            for view in views
+        ),
+    )
+
+
+def _expiry(at: datetime | None, present: datetime) -> Text:
+    if at is None:
+        return Text("never")
+    return Text(distance(at, present), "bold red" if at <= present else "")
 
 
 def findings(views: Sequence[Finding]) -> RenderableType:

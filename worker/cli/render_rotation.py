@@ -10,11 +10,11 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from tasks.rotation.model import KeyParameters, KeyVersion, VersionState
-from worker.cli.plain import distance, moment, moment_and_distance, span
 from worker.cli.render import connections, facts, now, table
+from worker.plain import distance, moment, moment_and_distance, span
 
 if TYPE_CHECKING:
-    from tasks.operations.views import DestinationView, DryRun, HistoryView, RotationView, StatusView
+    from tasks.operations.views import DeliveryView, DestinationTrial, DryRun, HistoryView, RotationView, StatusView
 
 _STATUS_STYLE: Final = {
     "ok": "green",
@@ -66,6 +66,7 @@ def rotation(view: RotationView) -> RenderableType:
     flight = view.in_flight
     return facts(
         ("name", Text(view.name, "bold")),
+        ("description", view.description),
         ("status", status_of(view)),
         ("attention", Text(view.attention, "bold red") if view.attention else None),
         ("remedy", view.remedy),
@@ -139,13 +140,41 @@ def state(of: VersionState) -> Text:
     return Text(of.value, STATE_STYLE[of])
 
 
-def destination(view: DestinationView) -> Text:
-    """Where it goes, and how the newest delivery stands."""
+def destination(view: DeliveryView) -> Text:
+    """Where it goes, what it holds, and what is in the way there, with the next attempt."""
+    orders = [word for word, so in (("optional", view.optional), ("drift only reported", _left_as_it_is(view))) if so]
+    said = Text.assemble(view.label, (f" ({', '.join(orders)})" if orders else "", "dim"))
+    if view.leaving:
+        said.append("  removed; the key is being withdrawn from there", "yellow")
+    elif view.version is None:
+        said.append("  nothing delivered yet", "dim")
+    else:
+        said.append(f"  holds v{view.version}, read back {moment(view.delivered_at)}", "dim")
     if view.error:
-        return Text.assemble(view.label, (f"  {view.error}", "red"))
-    if view.version is None:
-        return Text.assemble(view.label, ("  nothing delivered yet", "dim"))
-    return Text.assemble(view.label, (f"  holds v{view.version}, read back {moment(view.delivered_at)}", "dim"))
+        said.append(f"\n  {view.error}" + (f" {view.remedy}" if view.remedy else ""), "red")
+    if view.attempts:
+        again = f"; the next is at {moment(view.next_attempt_at)}" if view.next_attempt_at else ""
+        said.append(f"\n  {view.attempts} attempts in vain{again}", "red")
+    return said
+
+
+def trials(tried: Sequence[DestinationTrial]) -> RenderableType:
+    """Each destination, and whether a key could be published there now."""
+    if not tried:
+        return Text("It publishes nowhere. `rotator rotation publish --help` shows how to add a destination.")
+    return Group(*map(_trial, tried))
+
+
+def _trial(trial: DestinationTrial) -> Text:
+    if trial.obstacle is None:
+        return Text.assemble(
+            ("ok      ", "green"), trial.label, ("  may be read and written; nothing was changed", "dim")
+        )
+    return Text.assemble(("refused ", "red"), trial.label, f"  {trial.obstacle}")
+
+
+def _left_as_it_is(view: DeliveryView) -> bool:
+    return view.on_drift.value == "report"
 
 
 def _attention(view: RotationView) -> RenderableType:
@@ -177,4 +206,5 @@ def status(view: StatusView) -> RenderableType:
     tick = "never: is `rotator up`, or worker and beat, running?"
     beat = f"last tick {distance(view.last_tick_at, view.now)}" if view.last_tick_at else tick
     head = facts(("beat", beat), ("schema", view.schema))
-    return Group(head, Text(), connections(view.connections), Text(), rotations(view.rotations))
+    untold = (Text(f"\n{text}", "red") for text in view.untold)
+    return Group(head, Text(), connections(view.connections), Text(), rotations(view.rotations), *untold)

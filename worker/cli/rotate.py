@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.guard import DONE, FAILED, MisuseError, complain, example, note
+from tasks.rotation.errors import Broken
+from worker.cli.guard import DONE, FAILED, MisuseError, complain, example, fail_if, note
 from worker.cli.output import Json, Local, Name, put
 from worker.cli.prompts import Yes, confirm
 from worker.cli.session import operations
@@ -71,14 +72,15 @@ def rotate(
     if dry_run and (emergency or wait or local):
         raise MisuseError("--dry-run changes nothing: leave --emergency, --wait and --local out")
     with operations() as ops:
-        chosen = _all_names(ops) if everything else list(dict.fromkeys(names or ()))
+        chosen, unreadable = _all_names(ops) if everything else (list(dict.fromkeys(names or ())), ())
         if dry_run:
             _show_dry_runs(ops, chosen, json=json)
+            fail_if(unreadable)
             return
         if emergency:
             _confirm_emergency(chosen, yes=yes)
         waiting = Waiting(wait=wait, local=local, emergency=emergency)
-        _each(ops, chosen, lambda name: ops.rotate(name, emergency=emergency), waiting, json=json)
+        _each(ops, chosen, lambda name: ops.rotate(name, emergency=emergency), waiting, json=json, left_out=unreadable)
 
 
 def undo(name: Name, wait: Wait = False, local: Local = False, json: Json = False) -> None:
@@ -88,13 +90,19 @@ def undo(name: Name, wait: Wait = False, local: Local = False, json: Json = Fals
 
 
 def _each(
-    ops: Operations, names: list[str], ask: Callable[[str], RotateAnswer], waiting: Waiting, *, json: bool
+    ops: Operations,
+    names: list[str],
+    ask: Callable[[str], RotateAnswer],
+    waiting: Waiting,
+    *,
+    json: bool,
+    left_out: tuple[str, ...] = (),
 ) -> None:
-    """Ask for each, then wait for each; one that fails stops no other.
+    """Ask for each, then wait for each; one that fails stops no other, nor what is wrong with those ``left_out``.
 
     Ends with the worst exit code; but misuse, which says that nothing was changed, only when nothing was asked for.
     """
-    codes, answers = [DONE], []
+    codes, answers = [DONE, *(complain(Broken(message)) for message in left_out)], []
     for name in names:
         try:
             answers.append(ask(name))
@@ -113,7 +121,7 @@ def _each(
 
 def _tell(answers: list[RotateAnswer], *, wait: bool, local: bool, json: bool) -> None:
     if json:
-        from worker.cli.plain import as_json
+        from worker.plain import as_json
 
         typer.echo(as_json(answers))
         return
@@ -121,17 +129,18 @@ def _tell(answers: list[RotateAnswer], *, wait: bool, local: bool, json: bool) -
         already = " already" if answer.joined else ""
         typer.echo(f"{answer.rotation}: version {answer.version} is on its way{already}.")
         if answer.notice and not local:
-            note(answer.notice)
+            note(answer.notice if answer.enqueued else f"{answer.notice} --local does it now, in this process.")
         elif not wait and not local:
             note(f"`rotator rotation history {answer.rotation}` shows how it goes.")
 
 
-def _all_names(ops: Operations) -> list[str]:
+def _all_names(ops: Operations) -> tuple[list[str], tuple[str, ...]]:
+    """Every rotation that is not paused, and what is wrong with those that cannot be read."""
     views = ops.list_rotations()
     for view in views:
         if view.paused:
             note(f"{view.name}: left out, it is paused")
-    return [view.name for view in views if not view.paused and view.removal is None]
+    return [view.name for view in views if not view.paused and view.removal is None], views.broken
 
 
 def _show_dry_runs(ops: Operations, names: list[str], *, json: bool) -> None:

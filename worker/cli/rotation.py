@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from config.secret import Secret
 from worker.cli import rotation_options as given
 from worker.cli.guard import FAILED, MisuseError, example, fail_if, note
 from worker.cli.output import Json, Local, Name, put
-from worker.cli.prompts import Yes, confirm, confirm_name
+from worker.cli.prompts import DestinationFromFile, DestinationFromStdin, Yes, confirm, confirm_name, read_destination
 from worker.cli.session import operations
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ def create(
     cooling: given.Cooling = "24h",
     secret_name: given.SecretName = "OPENROUTER_API_KEY",  # noqa: S107 - a variable's name
     publish: given.Publish = None,
+    publish_optional: given.PublishOptional = None,
+    on_drift: given.Drift = "repair",
+    description: given.Description = None,
     adopt_hash: given.AdoptHash = None,
     initial: given.Initial = True,
     yes: Yes = False,
@@ -76,11 +80,12 @@ def create(
         overlap=overlap,
         cooling=cooling,
         secret_name=secret_name,
-        publish=tuple(publish or ()),
+        publish=given.destinations(publish, publish_optional, on_drift),
+        description=description,
         adopt_hash=adopt_hash,
         initial=initial,
     )
-    if adopt_hash is not None and not publish:
+    if adopt_hash is not None and not request.publish:
         _confirm_unpublished(yes=yes)
     with operations() as ops:
         view = ops.create_rotation(request)
@@ -111,8 +116,9 @@ def show(name: Name, json: Json = False) -> None:
 @app.command(
     epilog=example(
         "rotator rotation update web --every 14d --at 04:30",
-        "rotator rotation update web --limit 80 --publish redis:redis://cache:6379/0#openrouter",
+        "rotator rotation update web --limit 80 --publish redis:rediss://cache:6380/0#openrouter",
         "rotator rotation update web --unpublish dotenv:/srv/old/.env",
+        'rotator rotation update web --rename shop --description "The shop"',
     )
 )
 def update(
@@ -135,6 +141,9 @@ def update(
     cooling: given.NewCooling = None,
     publish: given.Publish = None,
     unpublish: given.Unpublish = None,
+    withdraw: given.Withdraw = False,
+    description: given.NewDescription = None,
+    rename: given.Rename = None,
     json: Json = False,
 ) -> None:
     """Change a rotation. A schedule is replaced whole; the key's parameters apply from the next version on."""
@@ -151,13 +160,90 @@ def update(
         cooling=given.or_unset(cooling),
         add_publish=tuple(publish or ()),
         remove_publish=tuple(unpublish or ()),
+        withdraw=withdraw,
+        description=given.or_unset(description),
+        name=given.or_unset(rename),
     )
+    if withdraw and not unpublish:
+        raise MisuseError("--withdraw: it is about what is removed; name that with --unpublish LABEL")
     if change == RotationUpdate():
         raise MisuseError("nothing to change: `rotator rotation update --help` lists what can be")
     with operations() as ops:
         _show(ops.update_rotation(name, change), json=json)
     if given.changes_the_key(change):
         note("The key's new parameters take effect at the next version; `rotator rotate` makes it now.")
+
+
+@app.command(
+    epilog=example(
+        "rotator rotation publish web redis:rediss://cache.internal:6380/0#openrouter-key --optional",
+        "rotator rotation publish web dotenv:/srv/web/.env --on-drift report",
+        "rotator rotation publish web --destination-stdin < destination.txt",
+    )
+)
+def publish(
+    name: Name,
+    destination: Annotated[
+        Secret | None,
+        typer.Argument(
+            metavar="[KIND:TARGET]", parser=Secret, help="Where. Every user of this machine can see an argument."
+        ),
+    ] = None,
+    *,
+    file: DestinationFromFile = None,
+    stdin: DestinationFromStdin = False,
+    optional: given.NewOptional = None,
+    on_drift: given.NewDrift = None,
+    json: Json = False,
+) -> None:
+    """Publish there too, or change how: it is tried first, then gets the current key at once.
+
+    One that holds a credential is better given on standard input or in a file.
+    """
+    from tasks.operations.requests import RotationUpdate
+
+    text = read_destination(destination, stdin=stdin, file=file)
+    wanted = given.one_destination(text, optional=optional, on_drift=on_drift)
+    with operations() as ops:
+        _show(ops.update_rotation(name, RotationUpdate(add_publish=(wanted,))), json=json)
+
+
+@app.command(
+    epilog=example(
+        "rotator rotation unpublish web dotenv:/srv/old/.env",
+        "rotator rotation unpublish web dotenv:/srv/old/.env --withdraw",
+    )
+)
+def unpublish(
+    name: Name,
+    label: Annotated[str, typer.Argument(metavar="LABEL", help="As `rotator rotation show` prints it.")],
+    withdraw: given.Withdraw = False,
+    json: Json = False,
+) -> None:
+    """Stop publishing there. What it holds stays and works until that key is retired, or is withdrawn.
+
+    Without --withdraw, a withdrawal that was ordered before and is not done is called off.
+    """
+    from tasks.operations.requests import RotationUpdate
+
+    with operations() as ops:
+        change = RotationUpdate(remove_publish=(label,), withdraw=withdraw)
+        _show(ops.update_rotation(name, change), json=json)
+
+
+@app.command(
+    "check-destination",
+    epilog=example("rotator rotation check-destination web", "rotator rotation check-destination web --json"),
+)
+def check_destination(name: Name, json: Json = False) -> None:
+    """Try each destination out: may it be read, may it be written? No value there is changed."""
+    from worker.cli import render_rotation
+
+    with operations() as ops:
+        tried = ops.check_destinations(name)
+    put(tried, render_rotation.trials, json=json)
+    if any(trial.obstacle for trial in tried):
+        raise typer.Exit(FAILED)
 
 
 @app.command(epilog=example("rotator rotation pause web"))
@@ -188,8 +274,12 @@ def history(name: Name, json: Json = False) -> None:
 )
 def delete(
     name: Name,
+    *,
     keep_keys: Annotated[bool, typer.Option("--keep-keys", help="Its keys stay alive at OpenRouter.")] = False,
     revoke_keys: Annotated[bool, typer.Option("--revoke-keys", help="Its keys are deleted at OpenRouter.")] = False,
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="Its destinations lose the key, too; else none waits to lose it.")
+    ] = False,
     local: Local = False,
     yes: Yes = False,
 ) -> None:
@@ -201,7 +291,8 @@ def delete(
     with operations() as ops:
         ops.show_rotation(name)
         confirm_name("rotation", name, yes=yes)
-        notice = ops.delete_rotation(name, Removal.KEEP_KEYS if keep_keys else Removal.REVOKE_KEYS)
+        removal = Removal.KEEP_KEYS if keep_keys else Removal.REVOKE_KEYS
+        notice = ops.delete_rotation(name, removal, withdraw=withdraw)
         fate = "stay alive at OpenRouter" if keep_keys else "are deleted at OpenRouter"
         if local:
             _finish_here(ops, name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
@@ -10,7 +10,7 @@ from config.secret import Secret
 from worker.cli.guard import MisuseError
 
 if TYPE_CHECKING:
-    from tasks.operations.requests import RotationUpdate, ScheduleRequest, Unset
+    from tasks.operations.requests import RotationUpdate, ScheduleRequest, Unset, Wanted
 
 Given = TypeVar("Given")
 
@@ -51,13 +51,45 @@ Publish = Annotated[
     typer.Option(
         metavar="KIND:TARGET",
         parser=Secret,  # a target may hold a password: wrapped before anything can print it
-        help="Where applications read the key: dotenv:PATH, redis:URL#key. May be repeated.",
+        help="Where applications read the key: dotenv:PATH, vault:URL#FIELD and so on. May be repeated.",
     ),
 ]
+PublishOptional = Annotated[
+    list[Secret] | None,
+    typer.Option(
+        metavar="KIND:TARGET",
+        parser=Secret,
+        help="The same, but a new key becomes active without it. May be repeated.",
+    ),
+]
+Drift = Annotated[
+    Literal["repair", "report"],
+    typer.Option(
+        help="What becomes of a destination that holds something else: the key is delivered again, or it is only told.",
+    ),
+]
+NewDrift = Annotated[
+    Literal["repair", "report"] | None,
+    typer.Option(
+        help="When it holds something else: deliver the key again, or only tell. Repair unless said before.",
+    ),
+]
+NewOptional = Annotated[
+    bool | None,
+    typer.Option(
+        "--optional/--required",
+        help="Whether a new key becomes active without this destination. Required unless said before.",
+        show_default=False,
+    ),
+]
+Withdraw = Annotated[bool, typer.Option("--withdraw", help="Take the key away there too; else it keeps what it holds.")]
 Unpublish = Annotated[
     list[str] | None,
     typer.Option(metavar="LABEL", help="Stop publishing there; LABEL as `rotation show` prints it. May be repeated."),
 ]
+Description = Annotated[str | None, typer.Option(metavar="TEXT", help="At most 256 characters.")]
+NewDescription = Annotated[str | None, typer.Option(metavar="TEXT", help='At most 256 characters; "" removes it.')]
+Rename = Annotated[str | None, typer.Option(metavar="NAME", help="Call it so from now on.")]
 AdoptHash = Annotated[str | None, typer.Option(metavar="HASH", help="Take over this existing key as predecessor.")]
 Initial = Annotated[
     bool,
@@ -102,3 +134,17 @@ def changes_the_key(change: RotationUpdate) -> bool:
         change.expires_after,
     )
     return not all(isinstance(part, Unset) for part in parts)
+
+
+def destinations(needed: list[Secret] | None, spare: list[Secret] | None, on_drift: str) -> tuple[Wanted, ...]:
+    """Where to publish: what every version needs, then what it becomes active without."""
+    needed_ones = (one_destination(text, optional=False, on_drift=on_drift) for text in needed or ())
+    return (*needed_ones, *(one_destination(text, optional=True, on_drift=on_drift) for text in spare or ()))
+
+
+def one_destination(text: Secret, *, optional: bool | None, on_drift: str | None) -> Wanted:
+    """Where to publish, and what becomes of it when it fails or drifts; None leaves that as it is."""
+    from tasks.operations.requests import UNSET, DestinationRequest
+    from tasks.rotation.model import OnDrift
+
+    return DestinationRequest(text, or_unset(optional), UNSET if on_drift is None else OnDrift(on_drift))

@@ -75,8 +75,9 @@ def signal_number(name: str) -> signal.Signals:
 
 
 def _the_only_one(ops: Operations) -> tuple[str]:
-    names = [view.name for view in ops.list_rotations()]
-    if len(names) == 1:
+    views = ops.list_rotations()
+    names = [view.name for view in views]
+    if len(names) == 1 and not views.broken:
         return (names[0],)
     known = f"one of {', '.join(names)}" if names else "there is none yet"
     raise MisuseError(f"say whose key COMMAND gets: --rotation NAME ({known})")

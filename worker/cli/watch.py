@@ -14,8 +14,8 @@ from tasks.rotation.errors import RotatorError, TryAgain
 from tasks.rotation.model import VersionState
 from worker.cli import render
 from worker.cli.guard import note
-from worker.cli.plain import distance
 from worker.cli.render_rotation import rotations, state
+from worker.plain import distance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,6 +82,7 @@ def _page(ops: Operations, rotation: str | None, events: deque[EventView]) -> Re
         Text(f"rotator watch   {now:%Y-%m-%d %H:%M:%SZ}   Ctrl-C ends", "dim"),
         Text(),
         rotations(shown),
+        *(Text(message, "red") for message in views.broken),
         Text(),
         _versions(living, now),
         Text(),

@@ -27,10 +27,11 @@ import httpx
 
 from config.secret import Secret
 from config.settings import Settings
+from tasks.providers import Observe
 from tasks.providers.openrouter import wire
 from tasks.providers.openrouter.address import validated_base_url
 from tasks.providers.openrouter.bindings import BINDINGS_TIMEOUT, Bindings
-from tasks.providers.openrouter.client import CALL_TIMEOUT, OpenRouterClient, Timeouts, read_as
+from tasks.providers.openrouter.client import CALL_TIMEOUT, OpenRouterClient, Timeouts, read_as, unobserved
 from tasks.providers.openrouter.exchange import Call, Effect
 from tasks.providers.openrouter.paging import Page, every
 from tasks.providers.openrouter.proof import DESCRIBE, facts_in, proof_of
@@ -50,8 +51,8 @@ class OpenRouter:
     """OpenRouter's management API over one pool of connections. Safe to share between threads; build after a fork.
 
     ``bindings_max_age`` is how long one look at what an account binds to its keys may serve all its rotations;
-    zero looks each time. ``transport`` and ``timeouts`` replace the network and its patience.
-    Each call takes at most ``CALL_TIMEOUT``; carrying or dropping bindings at most ``BINDINGS_TIMEOUT``.
+    zero looks each time. ``transport`` and ``timeouts`` replace the network and its patience; ``observe`` is told of
+    each call. Each call takes at most ``CALL_TIMEOUT``; carrying or dropping bindings at most ``BINDINGS_TIMEOUT``.
     """
 
     app: ClassVar[str] = "open-router"
@@ -63,8 +64,9 @@ class OpenRouter:
         transport: httpx.BaseTransport | None = None,
         timeouts: Timeouts | None = None,
         bindings_max_age: timedelta = timedelta(0),
+        observe: Observe = unobserved,
     ) -> None:
-        self._client = OpenRouterClient(base_url, transport=transport, timeouts=timeouts)
+        self._client = OpenRouterClient(base_url, transport=transport, timeouts=timeouts, observe=observe)
         self._bindings = Bindings(self._client, max_age=bindings_max_age)
 
     def close(self) -> None:
@@ -158,9 +160,9 @@ class OpenRouter:
         self._bindings.drop(management_key, old_hash, workspace_id)
 
 
-def open_provider(settings: Settings) -> OpenRouter:
+def open_provider(settings: Settings, observe: Observe) -> OpenRouter:
     """The provider that the settings describe. Raises ``InvalidInput`` for a base URL that may not be used."""
-    return OpenRouter(settings.openrouter_base_url)
+    return OpenRouter(settings.openrouter_base_url, observe=observe)
 
 
 def _wanted(parameters: KeyParameters, name: str, expires_at: datetime | None) -> Mapping[str, object]:

@@ -1,6 +1,7 @@
 """The HTTP client: one question, one bounded answer, every failure as one of our families.
 
-It never logs, sleeps, retries or follows a redirect, and remembers nothing between calls but open connections.
+It never logs, sleeps, retries or follows a redirect, and remembers nothing between calls but open connections. Whoever
+counts is told of each call: what for, how it came out, and how long it took.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import httpx
 from pydantic import BaseModel
 
 from config.secret import Secret
+from tasks.providers import Observe
 from tasks.providers.openrouter import wire
 from tasks.providers.openrouter.address import validated_base_url
 from tasks.providers.openrouter.exchange import Answer, Call, retry_after, server_time
@@ -31,7 +33,14 @@ from tasks.rotation.errors import InvalidInput, RotatorError
 LARGEST_ANSWER: Final = 4 * 1024 * 1024
 """Bytes. A page of 100 keys takes about 80 KiB; whatever is larger than this is not OpenRouter's."""
 
+ANSWERED: Final = "answered"
+"""The outcome of a call that brought what was asked for; else it is a ``Verdict``."""
+
 Parsed = TypeVar("Parsed", bound=BaseModel)
+
+
+def unobserved(call: str, outcome: str, seconds: float) -> None:
+    """Tell nobody of a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +80,15 @@ class OpenRouterClient:
     """
 
     def __init__(
-        self, base_url: str, *, transport: httpx.BaseTransport | None = None, timeouts: Timeouts | None = None
+        self,
+        base_url: str,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        timeouts: Timeouts | None = None,
+        observe: Observe = unobserved,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
+        self._observe = observe
         self._http = _http_client(validated_base_url(base_url), transport, self._timeouts)
 
     def close(self) -> None:
@@ -88,16 +103,23 @@ class OpenRouterClient:
         """
         if not wire.is_sendable(key):
             raise error_of(Failure(Verdict.REJECTED, "it holds characters that no key has; nothing was sent"), call)
-        outcome = self._exchange(call, key)
+        began_at_s = time.monotonic()
+        outcome = self._judged(call, key, accept)
+        what = outcome.verdict.name.lower() if isinstance(outcome, Failure) else ANSWERED
+        self._observe(call.purpose, what, time.monotonic() - began_at_s)
         if isinstance(outcome, Failure):
             raise error_of(outcome, call)
-        if outcome.is_success:
+        return outcome
+
+    def _judged(self, call: Call, key: Secret, accept: frozenset[int]) -> Answer | Failure:
+        outcome = self._exchange(call, key)
+        if isinstance(outcome, Failure) or outcome.is_success:
             return outcome
         foreign = wire.parsed(wire.ErrorBody, outcome.body) is None
         if outcome.status not in accept:
-            raise error_of(failure_of_answer(outcome, wire.quoted(outcome.body, without=key)), call)
+            return failure_of_answer(outcome, wire.quoted(outcome.body, without=key))
         if foreign:
-            raise error_of(_not_openrouter(outcome.status), call)
+            return _not_openrouter(outcome.status)
         return outcome
 
     def ask_for(self, shape: type[Parsed], call: Call, key: Secret) -> Parsed:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from config.environment import PREFIX
 from config.secret import Secret
-from config.settings import PREFIX, read_settings
+from config.settings import read_settings
 from worker.cli.demo.emulator import Emulator, emulator
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _undisturbed_ending() -> Iterator[None]:
 def _environment(ours: Mapping[str, str], folder: Path, base_url: str) -> dict[str, str]:
     """The person's environment with settings of the demo's own, so that nobody's data is touched."""
     kept = {name: value for name, value in ours.items() if not name.startswith(PREFIX)}
-    settings = {**_AT_SPEED, "DATA_DIR": str(folder), "OPENROUTER_BASE_URL": base_url}
+    settings = {**_AT_SPEED, "DATA_DIR": str(folder / "data"), "OPENROUTER_BASE_URL": base_url}
     return kept | {f"{PREFIX}{name}": value for name, value in settings.items()}
 
 

@@ -1,0 +1,1 @@
+"""Google's and Microsoft's secret stores, through their clients, with an end to each call."""

@@ -1,0 +1,1 @@
+"""Files: replaced as a whole, and edited without touching what else they say."""

@@ -1,0 +1,1 @@
+"""``GET /metrics``: how everything stands, for Prometheus. ``table`` names the figures, ``collecting`` finds them."""
