@@ -45,7 +45,8 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Keys made at run time differ in each process, but a test's name must not: test processes compare their lists."""
-    return RANDOM.sub("RANDOM", val) if isinstance(val, str) and RANDOM.search(val) else None
+    text = val.decode("latin-1") if isinstance(val, bytes) else val
+    return RANDOM.sub("RANDOM", text) if isinstance(text, str) and RANDOM.search(text) else None
 
 
 @pytest.fixture(scope="session")

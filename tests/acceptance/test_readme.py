@@ -25,12 +25,13 @@ from tasks.wiring import open_rotator
 from tests.acceptance.readme import TOP, Block, blocks
 from tests.acceptance.terminal import PATIENCE_S, Terminal
 from tests.integration.deployment import free_port
+from tests.unit.told_here import Receiver, http_receiver
 
 BIN = Path(sys.executable).parent
 ENDED_BY_CTRL_C = {0, 1, 130}
 """Celery's worker then ends with 1, however well it ended."""
 FIRST_ROTATION = [b for b in blocks() if b.section == "First rotation"]
-STANDARD = [b for b in blocks() if b.subsection in {"Standard Celery processes", "Flower"}]
+STANDARD = [b for b in blocks() if b.subsection in {"Standard Celery processes", "Flower", "API and console"}]
 
 
 class Reader:
@@ -42,6 +43,7 @@ class Reader:
         self.clone.mkdir()
         (self.clone / ".venv").symlink_to(BIN.parent)
         self.management_key = f"emulator-{secrets.token_hex(20)}"
+        self.told_at = "json://127.0.0.1:1"
         self._exports = home / "exports"
         self._exports.write_text("")
         self._environment = {
@@ -55,6 +57,7 @@ class Reader:
         self._staying: list[Terminal] = []
         self._answers = (
             (re.compile(r"Management key \(hidden\): $"), lambda _: self.management_key),
+            (re.compile(r"Address, an Apprise URL \(hidden\): $"), lambda _: self.told_at),
             (re.compile(r"Go on\? \[y/N\]: $"), lambda _: "y"),
             (re.compile(r'To delete the \w+ "([^"]+)", type its name: $'), lambda asked: asked[1]),
         )
@@ -127,7 +130,7 @@ class Reader:
 
 
 def _settled(rotation: RotationView) -> bool:
-    delivered = all(place.version == rotation.active_version for place in rotation.destinations)
+    delivered = all(p.version == rotation.active_version and not p.leaving for p in rotation.destinations)
     return rotation.in_flight is None and rotation.removal is None and delivered
 
 
@@ -138,16 +141,27 @@ def emulator() -> Iterator[EmulatorServer]:
 
 
 @pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Somebody who is told."""
+    with http_receiver() as made:
+        yield made
+
+
+@pytest.fixture
 def settings(emulator: EmulatorServer, request: pytest.FixtureRequest) -> dict[str, str]:
     """What a reader would have otherwise: OpenRouter; and a tick that makes nobody wait."""
-    return {"OPENROUTER_BASE_URL": emulator.base_url, "TICK_S": "1", "FLOWER_PORT": str(free_port())}
+    ports = {name: str(free_port()) for name in ("FLOWER_PORT", "WEB_PORT")}
+    return {"OPENROUTER_BASE_URL": emulator.base_url, "TICK_S": "1", **ports}
 
 
 @pytest.mark.timeout(300)
-def test_first_rotation(tmp_path: Path, settings: dict[str, str], emulator: EmulatorServer, broker_url: str) -> None:
+def test_first_rotation(
+    tmp_path: Path, settings: dict[str, str], emulator: EmulatorServer, broker_url: str, receiver: Receiver
+) -> None:
     _, adopted = emulator.account.mint("legacy")
-    words = {"redis://cache.internal:6379/0": broker_url, "HASH": adopted, "8400": str(free_port())}
+    words = {"rediss://cache.internal:6380/0": broker_url, "HASH": adopted, "8400": str(free_port())}
     reader = Reader(tmp_path, settings, words)
+    reader.told_at = f"json://user:{secrets.token_hex(8)}@127.0.0.1:{receiver.port}"
     try:
         reader.follow(FIRST_ROTATION)
         (web,) = reader.rotations()
@@ -155,21 +169,23 @@ def test_first_rotation(tmp_path: Path, settings: dict[str, str], emulator: Emul
     finally:
         reader.close()
 
+    assert receiver.titles.count("rotator can tell you here") == 2
     key = dotenv_values(reader.clone / "app.env")["OPENROUTER_API_KEY"]
     assert emulator.account.existing() == {web.active_hash}
     assert httpx.get(f"{emulator.base_url}/key", headers={"Authorization": f"Bearer {key}"}).status_code == 200
     with redis.Redis.from_url(broker_url, decode_responses=True) as cache:
-        assert cache.get("openrouter-key") == key
+        assert cache.get("openrouter-key") is None, "it was withdrawn"
 
 
 @pytest.mark.timeout(300)
-def test_standard_processes_and_flower(
+def test_standard_processes_flower_and_the_api(
     tmp_path: Path, settings: dict[str, str], emulator: EmulatorServer, postgres_url: str, broker_url: str
 ) -> None:
     words = {
         "redis://broker.internal:6379/0": broker_url,
         "postgresql://rotator@db.internal/rotator": postgres_url,
         "127.0.0.1:5555": f"127.0.0.1:{settings['FLOWER_PORT']}",
+        "127.0.0.1:8765": f"127.0.0.1:{settings['WEB_PORT']}",
     }
     reader = Reader(tmp_path, settings, words)
     try:

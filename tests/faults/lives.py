@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
+from config.secret import Secret
 from tasks import jobs
 from tasks.operations.requests import RotationUpdate
 from tasks.rotation.errors import Conflict
 from tasks.rotation.model import Removal, VersionState
+from tasks.rotation.wording import EXPIRES_SOON, Level
 from tests.steered.installation import SECRET_NAME, Installation
 from tests.steered.taps import Passing, Side
 from tests.steered.truth import Truth
@@ -171,6 +173,59 @@ def _with_an_active_key_that_dies(stage: Stage) -> None:
     installation.run_until_rest()
 
 
+def _looked_after(stage: Stage) -> None:
+    """Somebody looks hourly: a destination drifts, is put right, and later removed together with its key."""
+    installation, job = stage.installation, stage.installation.file("job.env")
+    installation.look_after_every(timedelta(hours=1))
+    installation.round()
+    installation.create(files=("job.env",))
+    installation.run_until_rest()
+    meddle(stage, "job.env")
+    installation.run_for(timedelta(minutes=70))
+    stage.truth.withdrawn.add(job)
+    change = RotationUpdate(
+        add_publish=(installation.destination("app.env"),), remove_publish=(f"dotenv:{job}",), withdraw=True
+    )
+    installation.operations.update_rotation("web", change)
+    installation.run_until_rest()
+    installation.run_for(timedelta(minutes=70))
+
+
+def _with_an_heir(stage: Stage) -> None:
+    """A rotation is deleted and leaves its key where it is; another one takes that place over."""
+    installation = stage.installation
+    installation.round()
+    installation.create()
+    installation.run_until_rest()
+    stage.truth.strangers.add(str(installation.active().key_hash))
+    installation.operations.delete_rotation("web", Removal.KEEP_KEYS)
+    installation.run_until_rest()
+    installation.create("heir")
+    installation.run_until_rest()
+
+
+def _told(stage: Stage) -> None:
+    """Somebody is told of a key that comes into service, and of one that ends soon while its rotation is paused."""
+    installation = stage.installation
+    installation.round()
+    address = Secret("json://127.0.0.1:1")
+    installation.rotator.store.notice_targets.insert(
+        "ops", "json", address, level=Level.INFO, rotation_ids=None, actor="test"
+    )
+    installation.create(every="20d", expires_after="30d")
+    installation.run_until_rest()
+    installation.tell()
+    installation.operations.pause_rotation("web")
+    installation.clock.move(timedelta(days=29))
+    while not installation.perform(jobs.watch_expiries):
+        pass
+    installation.tell()
+    assert [notice.kind for notice in installation.told].count(EXPIRES_SOON) >= 1
+    assert [event.name for event in installation.audit()].count(EXPIRES_SOON) == 1
+    installation.operations.resume_rotation("web")
+    installation.run_until_rest()
+
+
 def meddle(stage: Stage, file: str) -> None:
     """Somebody else writes a value of their own where a key is published; until it is mended, that is excused."""
     path = stage.installation.file(file)
@@ -186,7 +241,10 @@ LIVES: Final[Mapping[str, Life]] = {
     "undo": _with_an_undo,
     "emergency": _with_an_emergency,
     "drift": _with_drift,
+    "looked after": _looked_after,
     "removal": _removed,
+    "heir": _with_an_heir,
+    "told": _told,
     "new destination": _moved_to_another_file,
     "slow": _slowly,
     "by message": _asked_for_by_a_message,

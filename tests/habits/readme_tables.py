@@ -1,4 +1,4 @@
-"""The README's table of settings, made from ``config/settings.py``. ``make docs`` writes it; a test compares."""
+"""The README's tables of settings and of metrics, made from the code. ``make docs`` writes them; a test compares."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from config.settings import PREFIX, Settings, holds_secret
+from config.environment import PREFIX
+from config.settings import Settings, holds_secret
+from tasks.publishers import about, kinds
+from tasks.publishers._shared.about import About, options_of
 from tests.habits.house import TOP
+from worker.web.metrics.table import METRICS
 
 README = TOP / "README.md"
-_BEGIN, _END = "<!-- settings: written by `make docs` -->\n", "<!-- /settings -->"
-_PLACE = re.compile(f"(?<={re.escape(_BEGIN)}).*?(?={re.escape(_END)})", re.DOTALL)
 
 
 def settings_table() -> str:
@@ -22,19 +24,63 @@ def settings_table() -> str:
     return "\n".join(["| setting | default | |", "|---|---|---|", *rows, ""])
 
 
-def table_in(readme: str) -> str:
-    """The table that stands in a README. Raises ``ValueError`` when it has no place for one."""
-    found = _PLACE.search(readme)
+def metrics_table() -> str:
+    """A row for each metric, in the order of the code."""
+    rows = [f"| `{m.name}` | {', '.join(m.labels)} | {m.kind}: {m.help} |" for m in METRICS]
+    return "\n".join(["| metric | labels | |", "|---|---|---|", *rows, ""])
+
+
+def destinations_table() -> str:
+    """A row for each kind of destination, in alphabetical order, and all that it says of itself below."""
+    told = {kind: about(kind) for kind in kinds()}
+    head = "| `--publish` | options | extra | what reading back proves |"
+    rows = [_destination(kind, each) for kind, each in told.items()]
+    return "\n".join([head, "|---|---|---|---|", *rows, "", *(_all_of(kind, each) for kind, each in told.items())])
+
+
+def _destination(kind: str, told: About) -> str:
+    options = ", ".join(f"`{name}`" for name in options_of(told))
+    extra = f"`{told.extra}`" if told.extra else ""
+    return f"| `{kind}:{told.target}` | {options} | {extra} | {told.proves.replace('|', chr(92) + '|')} |"
+
+
+def _all_of(kind: str, told: About) -> str:
+    options = [f"- `{name}`: {use}" for name, use in options_of(told).items()]
+    return "\n".join(
+        [
+            f"<details>\n<summary><b>{kind}</b></summary>\n",
+            f"```\n--publish '{kind}:{told.example.removeprefix(f'{kind}:')}'\n```\n",
+            f"{told.happens}.\n",
+            *([*options, ""] if options else []),
+            f"Who we are there: {told.auth}.\n",
+            "</details>\n",
+        ]
+    )
+
+
+TABLES = {"destinations": destinations_table, "settings": settings_table, "metrics": metrics_table}
+
+
+def table_in(readme: str, name: str) -> str:
+    """The table of this name that stands in a README. Raises ``ValueError`` when it has no place for one."""
+    found = _place(name).search(readme)
     if found is None:
-        raise ValueError(f"the README has no {_BEGIN.strip()} ... {_END}")
+        raise ValueError(f"the README has no place for the table of {name}")
     return found[0]
 
 
 def write() -> None:
-    """Put the table of today into the README."""
+    """Put the tables of today into the README."""
     text = README.read_text(encoding="utf-8")
-    table_in(text)
-    README.write_text(_PLACE.sub(lambda _: settings_table(), text), encoding="utf-8")
+    for name, made in TABLES.items():
+        table, _ = made(), table_in(text, name)
+        text = _place(name).sub(lambda _, table=table: table, text)  # type: ignore[misc]  # mypy sees no default
+    README.write_text(text, encoding="utf-8")
+
+
+def _place(name: str) -> re.Pattern[str]:
+    begin, end = f"<!-- {name}: written by `make docs` -->\n", f"<!-- /{name} -->"
+    return re.compile(f"(?<={re.escape(begin)}).*?(?={re.escape(end)})", re.DOTALL)
 
 
 def _row(name: str, field: FieldInfo) -> str:

@@ -14,9 +14,9 @@ from packaging.version import Version
 from tests.habits.house import TOP, name_of, pyproject, python_files, text_of
 
 AGREED = {"pyproject.toml", "README.md", "worker", "tasks", "config", "tests", "docker-compose.yml"}
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-mutants.lock")
+LOCKS = ("requirements.lock", "requirements-all.lock", "requirements-dev.lock", "requirements-mutants.lock")
 BY_CONVENTION = {"Makefile", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", *LOCKS}
-PINNED = re.compile(r"^([a-z0-9][a-z0-9._-]*)(?:\[[a-z0-9,-]+\])?==(\S+)", re.MULTILINE)
+PINNED = re.compile(r"^([a-z0-9][a-z0-9._-]*)(?:\[[a-z0-9, -]+\])?==(\S+)", re.MULTILINE)
 
 
 def _tracked() -> list[Path]:
@@ -38,18 +38,22 @@ def test_no_file_holds_what_looks_like_a_key() -> None:
     assert not found, f"make test keys at run time; a person who finds one cannot know that it is none: {found}"
 
 
+def _optional() -> list[str]:
+    extras = pyproject()["project"]["optional-dependencies"].items()
+    return [line for name, lines in extras for line in lines if name != "all"]
+
+
 def _dependencies() -> list[str]:
-    project = pyproject()["project"]["dependencies"]
+    project = [*pyproject()["project"]["dependencies"], *_optional()]
     groups = [line for group in pyproject()["dependency-groups"].values() for line in group if isinstance(line, str)]
     return [*project, *groups]
 
 
 @pytest.mark.parametrize("line", _dependencies())
 def test_every_dependency_has_its_reason(line: str) -> None:
-    rows = text_of(TOP / "pyproject.toml").splitlines()
-    written = next(row for row in rows if row.strip().startswith(f'"{line}"'))
-    _, _, reason = written.partition("#")
-    assert reason.strip(), f"why is {line} here, and not our own code? Say it on its line"
+    rows = [row for row in text_of(TOP / "pyproject.toml").splitlines() if f'"{line}"' in row]
+    reasons = [row.partition("#")[2].strip() for row in rows]
+    assert any(reasons), f"why is {line} here, and not our own code? Say it on its line"
 
 
 @pytest.mark.parametrize("line", _dependencies())
@@ -61,17 +65,25 @@ def test_the_locks_hold_what_the_project_asks_for(line: str) -> None:
         assert asked.specifier.contains(pinned, prereleases=True), f"{line}, but {lock} has {pinned}: make lock"
 
 
+def test_all_is_every_extra() -> None:
+    extras = pyproject()["project"]["optional-dependencies"]
+    assert extras["all"] == [f"openrouter-rotator[{','.join(name for name in extras if name != 'all')}]"]
+
+
 def _locks_of(line: str) -> tuple[str, ...]:
     """Where a dependency is locked: mutmut, which tests nothing but the tests, apart from the rest."""
-    product, development, mutants = LOCKS
+    product, everything, development, mutants = LOCKS
     if line in pyproject()["dependency-groups"]["mutants"]:
         return (mutants,)
-    return (product, development) if line in pyproject()["project"]["dependencies"] else (development,)
+    if line in pyproject()["project"]["dependencies"]:
+        return product, everything, development
+    return (everything, development) if line in _optional() else (development,)
 
 
 def test_tests_run_on_what_is_installed_for_the_product() -> None:
-    product, development = (_pins(lock) for lock in LOCKS[:2])
-    assert {name: development.get(name) for name in product} == product
+    product, everything, development = (_pins(lock) for lock in LOCKS[:3])
+    assert {name: everything.get(name) for name in product} == product
+    assert {name: development.get(name) for name in everything} == everything
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -99,6 +111,8 @@ def test_ci_runs_what_people_run() -> None:
         "make demo",
         "make check",
         'make test 2>&1 | tee "$report"',
+        "make browser",
+        "make attacks",
         "make faults",
         "make mutants",
         'make soak MINUTES=2 SOAK="--rotations 40"',

@@ -9,9 +9,8 @@ import pytest
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from tasks.publishers import kinds
 from tests.habits.house import TOP, text_of
-from tests.habits.readme_tables import README, settings_table, table_in
+from tests.habits.readme_tables import README, TABLES, settings_table, table_in
 from worker.cli import guard
 from worker.cli.app import app
 from worker.cli.demo.consumer import Consumption
@@ -29,8 +28,9 @@ def _table(heading: str) -> str:
     return found[1]
 
 
-def test_the_settings_are_those_of_the_code() -> None:
-    assert table_in(TEXT) == settings_table(), "make docs"
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_of_the_code(name: str) -> None:
+    assert table_in(TEXT, name) == TABLES[name](), "make docs"
 
 
 def _leaves(command: object, *path: str) -> Iterator[tuple[tuple[str, ...], set[str]]]:
@@ -87,11 +87,6 @@ def test_every_option_that_is_mentioned_exists_somewhere() -> None:
 def test_the_exit_codes_are_those_of_the_code() -> None:
     codes = [int(code) for code in re.findall(r"^\| (\d+) \|", _table("Exit codes"), re.MULTILINE)]
     assert codes == [guard.DONE, guard.FAILED, guard.MISUSE]
-
-
-def test_every_kind_of_destination_is_explained() -> None:
-    explained = re.findall(r"^\| `([a-z-]+):", _table("Hand the key to applications"), re.MULTILINE)
-    assert sorted(explained) == list(kinds())
 
 
 def test_the_verdict_is_the_demo_s() -> None:

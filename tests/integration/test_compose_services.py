@@ -33,7 +33,7 @@ class Host:
         self._start = start
         self._folder = folder
         self._secrets = folder / "secrets"
-        self.flower_port = free_port()
+        self.flower_port, self.web_port = free_port(), free_port()
         script = ROOT / "worker/deploy/make-secrets.sh"
         subprocess.run(["sh", str(script), str(self._secrets)], check=True, capture_output=True)
         self._replace("database_url", database_url)
@@ -57,6 +57,8 @@ class Host:
         translated["ROTATOR_DATA_DIR"] = str(self._folder / "data")
         if service == "flower":
             translated |= {"ROTATOR_FLOWER_PORT": str(self.flower_port), "ROTATOR_FLOWER_ADDRESS": "127.0.0.1"}
+        if service == "web":
+            translated |= {"ROTATOR_WEB_PORT": str(self.web_port), "ROTATOR_WEB_ADDRESS": "127.0.0.1"}
         return translated
 
     def command(self, service: str) -> list[str]:
@@ -67,7 +69,9 @@ class Host:
         """Run the service's health check once."""
         kind, *command = COMPOSE["services"][service]["healthcheck"]["test"]
         assert kind == "CMD"
-        command = [part.replace(":5555", f":{self.flower_port}") for part in command]
+        ports = {":5555": f":{self.flower_port}", ":8765": f":{self.web_port}"}
+        for there, here in ports.items():
+            command = [part.replace(there, here) for part in command]
         return self._start(f"{service}-{secrets.token_hex(3)}", self._here(command), self.environment(service))
 
     def _here(self, command: list[str]) -> list[str]:
@@ -97,10 +101,12 @@ def test_the_services_start_in_their_order_become_healthy_and_stop(host: Host, p
     with psycopg.connect(postgres_url) as connection:
         assert connection.execute("SELECT count(*) FROM rotations").fetchone() == (0,)
     assert not _healthy(host, "beat")
-    services = {name: host.run(name) for name in ("worker", "beat", "flower")}
+    services = {name: host.run(name) for name in ("worker", "beat", "web", "flower")}
     services["worker"].says("worker_ready")
     wait_for(lambda: _healthy(host, "worker"), "the worker is healthy")
     wait_for(lambda: _healthy(host, "beat"), "beat is healthy", timeout_s=60)
+    wait_for(lambda: _healthy(host, "web"), "the web is healthy")
+    assert httpx.get(f"http://127.0.0.1:{host.web_port}/docs", timeout=5).status_code == 200
     wait_for(lambda: _healthy(host, "flower"), "Flower is healthy")
     url = f"http://127.0.0.1:{host.flower_port}/workers"
     user, password = host.secret("flower_basic_auth").split(":")

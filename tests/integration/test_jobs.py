@@ -6,18 +6,21 @@ import json
 import time
 import traceback
 from collections.abc import Iterator
+from secrets import token_hex
 from typing import Any
 
 import pytest
 import redis
 from celery import Celery
 
+from config.secret import Secret
 from config.settings import settings
 from tasks import jobs
 from tasks.rotation.errors import Unavailable
 from tasks.safe_task import PublicError
 from tests.integration.deployment import NAME, Deployment, free_port
 from tests.integration.processes import environment_of
+from tests.unit.told_here import http_receiver
 from worker.app import QUEUE, make_app
 
 
@@ -118,6 +121,31 @@ def test_the_daily_rounds_run(here: Deployment) -> None:
     jobs.reconcile()
     jobs.reconcile(connection="prod")
     assert here.operations.show_connection("prod").checked_at > before
+
+
+def test_people_are_told_by_the_task_and_by_the_next_run_what_could_not_be_sent(here: Deployment) -> None:
+    password = token_hex(12)
+    with http_receiver() as receiver:
+        address = Secret(f"json://user:{password}@127.0.0.1:{receiver.port}")
+        here.operations.add_notice_target("ops", address)
+        jobs.notify()
+        jobs.rotate(name=NAME)
+        receiver.status = 503
+        jobs.notify()
+        (failing,) = here.operations.list_notice_targets()
+        assert failing.error == "json answered 503: it cannot take notices now."
+        receiver.status = 200
+        here.operations.test_notice_target("ops")
+        jobs.notify()
+        jobs.notify()
+    assert receiver.titles == ["rotator can tell you here", f"{NAME}: version 1 is in service"]
+    assert password not in repr(receiver.taken)
+
+
+def test_a_key_that_ends_soon_leaves_its_event(here: Deployment) -> None:
+    jobs.rotate(name=NAME)
+    jobs.watch_expiries()
+    assert not [e for e in here.operations.events(limit=1000) if e.name == "key_expires_soon"]
 
 
 def test_the_rotator_of_a_process_is_opened_once_and_closed_once(here: Deployment) -> None:

@@ -28,12 +28,17 @@ KEY_LIKE = f"sk-or-v1-{CANARY}{secrets.token_hex(16)}"
 ELSEWHERE = {
     "demo": "needs half a minute; test_demo looks for keys in what it prints, and finds its folder gone",
     "up": "runs until it is stopped; worker, beat and Flower are searched in test_leaks_processes",
+    "serve": "runs until it is stopped, in a process of its own; test_serve searches what it prints",
     "emulator": "runs until it is stopped; it prints nothing but its address",
     "watch": "runs until it is stopped; it prints events and rotations, as status and history do",
 }
 """Not searched here, and why."""
-PRINTS_KEYS = ("secret get web",)
-"""What a person asks for the key with; `run` gives it to its command alone."""
+MAKES_TOKENS = (
+    "token create shop --role consumer --rotation web --expires 90d",
+    "token create ci --role operator --json",
+)
+PRINTS_KEYS = ("secret get web", *MAKES_TOKENS)
+"""What a person asks for a key or a token with; `run` gives the key to its command alone."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Call:
     code: int = 0
 
 
+ADDRESS = f"json://user:{CANARY}@127.0.0.1:1/{CANARY}"
 CREATE = "rotation create {name} --connection prod --key-name web"
 LIFE = (
     Call("db upgrade"),
@@ -64,6 +70,8 @@ LIFE = (
     Call("connection update prod --new-key --api-key-stdin --json", MANAGEMENT_KEY),
     Call("connection update prod --new-key --api-key-stdin", KEY_LIKE, 1),
     Call("connection update prod --api-key-file {key_file} --description theirs"),
+    Call("connection update prod --rename staging"),
+    Call("connection update staging --rename prod --json"),
     Call("connection delete other", code=2),
     Call("connection delete other --yes"),
     Call(
@@ -74,8 +82,11 @@ LIFE = (
     Call(
         CREATE.format(name="cron") + " --exclude-byok-from-limit --cron {cron} --expires-after 90d --no-initial --yes"
     ),
-    Call(CREATE.format(name="placed") + " --every 30d --no-initial --yes --workspace-id {workspace}"),
-    Call("rotation create adopted --connection prod --every 30d --yes --adopt-hash {adopted}"),
+    Call(
+        CREATE.format(name="placed") + " --every 30d --no-initial --yes --workspace-id {workspace}"
+        " --publish-optional dotenv:{folder}/placed.env --on-drift report"
+    ),
+    Call("rotation create adopted --connection prod --every 30d --yes --description ours --adopt-hash {adopted}"),
     Call("rotation create wrong --connection prod --every 30d --yes --adopt-hash " + KEY_LIKE, code=2),
     Call(CREATE.format(name="wrong") + " --every 30d --yes --publish redis:redis://u:" + CANARY + "@[#k", code=2),
     Call(
@@ -106,9 +117,28 @@ LIFE = (
         " 90d --every 10d --at 04:00 --timezone UTC --window 1h --overlap 2h --cooling 2h"
         " --publish dotenv:{folder}/two.env --json"
     ),
-    Call("rotation update web --no-limit --no-expiry --cron {cron} --unpublish dotenv:{folder}/two.env"),
+    Call("rotation update web --no-limit --no-expiry --cron {cron} --unpublish dotenv:{folder}/two.env --withdraw"),
     Call("rotation update web --limit 6 --include-byok-in-limit"),
     Call("rotation update web --no-limit-reset"),
+    Call("rotation update web --rename shop --description theirs"),
+    Call("rotation update shop --rename web --json"),
+    Call("rotation publish web dotenv:{folder}/three.env --optional --on-drift report --json"),
+    Call("rotation publish web dotenv:{folder}/three.env --required"),
+    Call("rotation publish web --destination-stdin", f"redis:redis://u:{CANARY}@[#k", 2),
+    Call("rotation publish web --destination-file {key_file}", code=2),
+    Call("rotation check-destination web"),
+    Call("rotation check-destination web --json"),
+    Call("rotation unpublish web dotenv:{folder}/three.env --withdraw --json"),
+    Call("notify add team --url-stdin --test --json", ADDRESS, 1),
+    Call("notify add ops --url-stdin --level warning --rotation web", ADDRESS),
+    Call("notify add more --url-file {key_file}", code=2),
+    Call("notify list"),
+    Call("notify list --json"),
+    Call("notify test ops", code=1),
+    Call("notify test ops --json", code=1),
+    Call("notify update ops --new-url --url-stdin --level info --all-rotations --json", ADDRESS),
+    Call("notify update ops --rotation web"),
+    Call("notify update ops --new-url --url-file {key_file}", code=2),
     Call("rotation pause web --json"),
     Call("rotation resume web --json"),
     Call("status"),
@@ -122,9 +152,18 @@ LIFE = (
     Call("secret get web"),
     Call("run --rotation web --signal HUP --poll 1 --grace 1 -- true"),
     Call("run --rotation web -- {missing}", code=127),
+    *(Call(words) for words in MAKES_TOKENS),
+    Call("token create ci --role admin", code=2),
+    Call("token create else --role " + KEY_LIKE, code=2),
+    Call("token create else --role consumer --rotation " + KEY_LIKE, code=2),
+    Call("token list"),
+    Call("token list --json"),
+    Call("token revoke shop"),
+    Call("token revoke shop", code=2),
     Call("master-key rotate"),
     Call("rotation delete cron --keep-keys --yes"),
-    Call("rotation delete web --revoke-keys --yes --local"),
+    Call("notify remove ops"),
+    Call("rotation delete web --revoke-keys --withdraw --yes --local"),
 )
 REFUSED = (
     Call("rotate cached --local --wait", code=1),
@@ -227,6 +266,8 @@ def shell(tmp_path: Path, emulator: EmulatorServer, cache: Cache, monkeypatch: p
     given = {"DATA_DIR": str(tmp_path / "data"), "OPENROUTER_BASE_URL": emulator.base_url, "LOG_LEVEL": "debug"}
     for name, value in given.items():
         monkeypatch.setenv(f"ROTATOR_{name}", value)
+    random = secrets.token_urlsafe
+    monkeypatch.setattr("tasks.store.tokens.secrets.token_urlsafe", lambda size: f"{CANARY}{random(size)}")
     (tmp_path / "key").write_text(MANAGEMENT_KEY)
     (tmp_path / "keys").write_text(f"{MANAGEMENT_KEY}\n{KEY_LIKE}")
     _, adopted = emulator.account.mint("by hand")

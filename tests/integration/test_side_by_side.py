@@ -17,6 +17,7 @@ from config.master_key import generate_master_key
 from tasks.providers.openrouter.emulator import Account, EmulatorServer
 from tasks.rotation.errors import OperatorNeeded
 from tasks.rotation.model import KeyVersion, VersionState
+from tasks.store import schema
 from tests.integration.deployment import Deployment
 from tests.integration.processes import Process, Start, celery, wait_for
 from tests.upgrade.old_release import unpack
@@ -109,7 +110,7 @@ def old(tmp_path: Path, environment: dict[str, str], start: Start) -> Old:
     source = unpack(tmp_path / "old")
     before = Old({**environment, "PYTHONPATH": str(source)}, source, start)
     made = before.python(CREATE, MANAGEMENT_KEY=f"emulator-{secrets.token_hex(24)}", FOLDER=str(tmp_path))
-    assert made == revisions()[-2]
+    assert made in revisions()[:-1]
     return before
 
 
@@ -125,7 +126,7 @@ def test_workers_of_both_releases_advance_rotations_and_restart_and_nothing_is_l
         assert new.rotator.store.schema() == NEWEST
         after = new.worker("new")
         _wait_until_each_advances(new, before, after)
-        with pytest.raises(OperatorNeeded, match=f"release that needs schema {NEWEST} were at work"):
+        with pytest.raises(OperatorNeeded, match=_why_there_is_no_way_back()):
             new.rotator.store.downgrade()
         for process in (before, after):
             process.terminate()
@@ -139,12 +140,19 @@ def test_workers_of_both_releases_advance_rotations_and_restart_and_nothing_is_l
         new.rotator.close()
 
 
+def _why_there_is_no_way_back() -> str:
+    """What the newest migration made would be lost; or, where nothing is, this release's workers could not go on."""
+    if schema.migrations()[NEWEST].reversible:
+        return f"release that needs schema {NEWEST} were at work"
+    return "something would be lost"
+
+
 def _wait_until_each_advances(new: Deployment, *workers: Process) -> None:
     """Until each has made a version active since now."""
-    seen = max(e.id for e in new.operations.events(limit=100_000))
+    seen = max(e.id for e in new.operations.events(limit=1000))
 
     def each() -> bool:
-        events = [e for e in new.operations.events(after=seen, limit=100_000) if e.name == "version_active"]
+        events = [e for e in new.operations.events(after=seen, limit=1000) if e.name == "version_active"]
         by = {int(e.actor.rpartition(":")[2]) for e in events if e.actor.startswith("worker:")}
         return all(by & {child.pid for child in worker.descendants()} for worker in workers)
 

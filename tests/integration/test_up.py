@@ -222,6 +222,28 @@ def test_flower_is_started_with_a_password_of_its_own(start: Start, environment:
     assert process.wait() == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_web_runs_with_the_rest_is_started_again_and_ends_with_it(
+    start: Start, environment: dict[str, str], number: signal.Signals
+) -> None:
+    port = free_port()
+    process = start("up", [*UP, "--web"], environment | {"ROTATOR_WEB_PORT": str(port)})
+    url = f"http://127.0.0.1:{port}"
+    process.says(f"url={url}")
+    process.says("rotator token create NAME --role admin")
+    assert httpx.get(f"{url}/readyz", timeout=10).status_code == 200
+    web = next(p for p in process.descendants() if command_line(p).endswith("-P -m worker.web") and not p.children())
+    os.kill(web.pid, signal.SIGKILL)
+    process.says("child=web")
+    wait_for(lambda: process.text.count("web_ready") > 1, "it is back")
+    assert httpx.get(f"{url}/healthz", timeout=10).status_code == 200
+    family = [relative.pid for relative in process.descendants()]
+    process.signal(number)
+    assert process.wait() == (0 if number == signal.SIGTERM else -signal.SIGKILL)
+    wait_for(lambda: not any(alive(pid) for pid in family), "nothing is left", timeout_s=20)
+    assert "child_killed" not in process.text
+
+
 def test_a_folder_too_deep_for_a_socket_is_refused_with_a_remedy(
     start: Start, environment: dict[str, str], tmp_path: Path
 ) -> None:

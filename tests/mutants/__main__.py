@@ -15,13 +15,14 @@ from pathlib import Path
 
 from tests.mutants.at_the_borders import AT_THE_BORDERS
 from tests.mutants.copying import copy_project, workplace
+from tests.mutants.in_telling import IN_TELLING
 from tests.mutants.in_the_core import IN_THE_CORE
 from tests.mutants.in_the_store import IN_THE_STORE
 from tests.mutants.mutation import DoesNotApply, Mutation
 from tests.mutants.named import NAMED
 from tests.mutants.running import Outcome, Verdict, run_mutated, run_tests
 
-MUTATIONS = (*NAMED, *IN_THE_CORE, *IN_THE_STORE, *AT_THE_BORDERS)
+MUTATIONS = (*NAMED, *IN_THE_CORE, *IN_THE_STORE, *IN_TELLING, *AT_THE_BORDERS)
 
 
 def main(arguments: list[str]) -> int:

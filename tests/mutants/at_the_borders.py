@@ -8,11 +8,11 @@ from tests.mutants.mutation import Edit, Mutation
 
 _ADAPTER: Final = "tasks/providers/openrouter/adapter.py"
 _FAULTS: Final = "tasks/providers/openrouter/faults.py"
-_FILE: Final = "tasks/publishers/_file.py"
+_FILE: Final = "tasks/publishers/_places/files/disk.py"
 
 _OPENROUTER: Final = "tests/contract/test_openrouter_adapter.py"
 _CLIENT: Final = "tests/unit/test_openrouter_client.py"
-_DOTENV: Final = "tests/unit/test_dotenv_publisher.py"
+_DOTENV: Final = "tests/unit/publishers/test_dotenv_publisher.py"
 
 AT_THE_BORDERS: Final = (
     Mutation(

@@ -9,6 +9,7 @@ from tests.mutants.mutation import Edit, Mutation
 _MINTING: Final = "tasks/rotation/minting.py"
 _DELIVERING: Final = "tasks/rotation/delivering.py"
 _RETIRING: Final = "tasks/rotation/retiring.py"
+_CHECKING: Final = "tasks/rotation/checking.py"
 _POLICY: Final = "tasks/rotation/policy.py"
 _PROVING: Final = "tasks/rotation/proving.py"
 _REQUESTS: Final = "tasks/rotation/requests.py"
@@ -22,13 +23,14 @@ _ORDER: Final = "tests/unit/test_rotation_order.py"
 _PEOPLE: Final = "tests/unit/test_rotation_requests.py"
 _UNDO: Final = "tests/unit/test_rotation_undo.py"
 _RULES: Final = "tests/unit/test_policy.py"
+_PLACES: Final = "tests/unit/test_rotation_destinations.py"
 _COMPARING: Final = "tests/unit/test_reconciling.py"
 
 IN_THE_CORE: Final = (
     Mutation(
         "delete before the destinations are read",
         "A destination that lost its key since the disabling is given nothing before the old key is gone for good.",
-        (Edit(_RETIRING, "if version.state is not _S.ABANDONED and not all_hold_the_active_key(turn):", "if False:"),),
+        (Edit(_RETIRING, "if version.state is not _S.ABANDONED and not safe_without(turn, version):", "if False:"),),
         (f"{_FAILURES}::test_drift_is_mended_before_a_disabled_key_is_deleted_too",),
     ),
     Mutation(
@@ -112,7 +114,7 @@ IN_THE_CORE: Final = (
         (
             Edit(
                 _REQUESTS,
-                "Change(deliveries=tuple(Delivery(previous.id, d.id) for d in snapshot.destinations))",
+                "Change(deliveries=snapshot.deliveries_anew(previous))",
                 "Change()",
             ),
         ),
@@ -216,12 +218,54 @@ IN_THE_CORE: Final = (
         (f"{_RULES}::test_nothing_is_tried_before_the_other_side_said",),
     ),
     Mutation(
+        "deliver over what is on its way",
+        "The new key has arrived, the active one is put over it, and dies when the new one becomes active.",
+        (
+            Edit(
+                _POLICY,
+                "    active = snapshot.active\n    if _in_state(snapshot, VersionState.PROVEN):\n        return\n",
+                "    active = snapshot.active\n",
+            ),
+        ),
+        (f"{_RULES}::test_the_active_key_is_not_put_over_one_that_is_on_its_way",),
+    ),
+    Mutation(
+        "let a key die that a destination holds",
+        "Where drift is only reported, the old key was put back by somebody; it stops working.",
+        (Edit(_CHECKING, "            _refuse_unless_elsewhere(turn, dying, destination)\n", "            pass\n"),),
+        (f"{_PLACES}::test_what_is_only_reported_keeps_the_old_key_alive_only_where_it_is_the_old_key",),
+    ),
+    Mutation(
+        "believe what a given-up version left behind",
+        "A destination that cannot show its value keeps a key that is deleted.",
+        (Edit(_REQUESTS, "    return together(back, delivered_again(snapshot, current))\n", "    return back\n"),),
+        (f"{_PLACES}::test_an_undo_that_is_given_up_delivers_the_active_key_again",),
+    ),
+    Mutation(
+        "try every destination whenever one is due",
+        "One that asked to be left alone for an hour is asked every few seconds.",
+        (Edit(_POLICY, "if moment <= snapshot.now})\n    if due or", "if moment})\n    if due or"),),
+        (f"{_RULES}::test_each_destination_is_tried_again_in_its_own_time[proven]",),
+    ),
+    Mutation(
+        "forget a destination before its key is gone",
+        "The key stays where an operator ordered it to be taken away, and nothing remembers.",
+        (
+            Edit(
+                "tasks/rotation/withdrawing.py",
+                "destinations=(replace(destination, attempt=attempt),))",
+                "forgotten=(destination,))",
+            ),
+        ),
+        ("tests/unit/test_rotation_removal.py::test_a_withdrawal_that_fails_is_tried_until_it_is_done",),
+    ),
+    Mutation(
         "keep a limited rate to oneself",
         "Every other rotation of the account goes on asking.",
         (
             Edit(
                 "tasks/rotation/turn.py",
-                'pause_connection_until=None if step == "deliver" else _pause(error, self.now, attempt.next_at),',
+                "pause_connection_until=_pause(error, self.now, attempt.next_at),",
                 "pause_connection_until=None,",
             ),
         ),

@@ -124,7 +124,7 @@ IN_THE_STORE: Final = (
         "Workers are told of what another is busy with.",
         (
             Edit(
-                _DISPATCH, "                _is_over(RotationRow.lease_until, now, at_most_ms=NO_LEASE_LASTS_MS),\n", ""
+                _DISPATCH, "                is_over(RotationRow.lease_until, now, at_most_ms=NO_LEASE_LASTS_MS),\n", ""
             ),
         ),
         (f"{_DUE}::test_what_is_leased_or_asleep_is_not_due[sqlite]",),
@@ -135,11 +135,11 @@ IN_THE_STORE: Final = (
         (
             Edit(
                 _DESK,
-                "        .where(RotationRow.name == name, RotationRow.removed_at.is_(None))\n"
+                "        .where(meant(RotationRow, name), RotationRow.removed_at.is_(None))\n"
                 "        .values(\n"
                 "            revision=RotationRow.revision + 1,\n"
                 "            wake_at=sa.type_coerce(database.now, Moment),\n",
-                "        .where(RotationRow.name == name, RotationRow.removed_at.is_(None))\n"
+                "        .where(meant(RotationRow, name), RotationRow.removed_at.is_(None))\n"
                 "        .values(\n"
                 "            revision=RotationRow.revision + 1,\n",
             ),

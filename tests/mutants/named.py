@@ -35,7 +35,7 @@ NAMED: Final = (
     Mutation(
         "drop the fence at the destinations",
         "A frozen worker would put an older key back, which is deleted a moment later.",
-        (Edit("tasks/publishers/_dotenv_text.py", " and stamp.sequence > publication.sequence", " and False"),),
+        (Edit("tasks/publishers/_shared/stamp.py", " and found.sequence > publication.sequence", " and False"),),
         (f"{_LOST}::test_a_worker_frozen_before_it_publishes_cannot_put_an_older_key_back",),
     ),
     Mutation(
@@ -69,8 +69,8 @@ NAMED: Final = (
         (
             Edit(
                 _DELIVERING,
-                "        holding = publisher.read_back(rotation.secret_name, value)\n",
-                "        holding = Holding.SAME\n",
+                "    holding = publisher.read_back(rotation.secret_name, value, receipt)\n",
+                "    holding = Holding.SAME\n",
             ),
         ),
         (f"{_FAILURES}::test_what_is_not_read_back_is_not_delivered",),
@@ -81,8 +81,8 @@ NAMED: Final = (
         (
             Edit(
                 _DELIVERING,
-                "    error = _soonest([error for _, error in outcomes if error is not None])\n",
-                "    error = _soonest([error for _, error in outcomes[:1] if error is not None])\n",
+                "any(not d.optional for d, _ in waiting):",
+                "any(not d.optional for d, _ in waiting[:0]):",
             ),
         ),
         (f"{_FAILURES}::test_one_unwritable_destination_keeps_the_new_key_from_none_of_the_others",),
@@ -183,7 +183,7 @@ NAMED: Final = (
         (
             Edit(
                 _RETIRING,
-                "    if not all_hold_the_active_key(turn):\n        return\n    turn.hold()\n    if turn",
+                "    if not safe_without(turn, version):\n        return\n    turn.hold()\n    if turn",
                 "    turn.hold()\n    if turn",
             ),
         ),
@@ -195,10 +195,10 @@ NAMED: Final = (
         (
             Edit(
                 _RETIRING,
-                "    if not all_hold_the_active_key(turn):\n        return\n    turn.hold()\n    if turn.provider",
+                "    if not safe_without(turn, version):\n        return\n    turn.hold()\n    if turn.provider",
                 "    turn.hold()\n    gone = not turn.provider.set_disabled(\n"
                 "        turn.management_key(), hash_of(version), disabled=True\n    )\n"
-                "    if not all_hold_the_active_key(turn):\n        return\n"
+                "    if not safe_without(turn, version):\n        return\n"
                 "    if not gone and turn.provider",
             ),
         ),

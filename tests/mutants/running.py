@@ -98,10 +98,13 @@ def _command(tests: Iterable[str], tree: Path) -> list[str]:
 
 
 def _environment(tree: Path, failures: Path) -> Mapping[str, str]:
-    """The copy stands before everything that is installed. No bytecode is written, and no setting comes in.
+    """The copy stands before everything that is installed. No bytecode is written, and no setting comes in
+    but where the tests' servers are.
 
     Plugins that these tests do not need are left out: they take half of the time that pytest needs to start.
     """
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ROTATOR_", "PYTEST_"))}
+    servers = ("ROTATOR_TEST_POSTGRES_URL", "ROTATOR_TEST_REDIS_URL")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ROTATOR_", "PYTEST_"))}
+    inherited = kept | {name: os.environ[name] for name in servers if name in os.environ}
     ours = {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", FAILURES: str(failures)}
     return inherited | ours | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}

@@ -21,7 +21,7 @@ from typing import Final
 from tests.mutants.copying import copy_project, workplace
 
 CONFIGURATION: Final = Path(__file__).with_name("mutmut.cfg")
-ROUNDS: Final = ("rules", "steps")
+ROUNDS: Final = ("rules", "steps", "telling")
 TOOLS: Final = Path(sys.prefix) / "mutants"
 """Where `make` puts mutmut and what it needs: apart from the product, since Celery would use some of it."""
 _RESULT: Final = re.compile(r"^\s+(?P<name>(?P<module>tasks\.rotation\.\w+)\.\S+): (?P<status>.+)$", re.MULTILINE)

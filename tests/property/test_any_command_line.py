@@ -115,6 +115,7 @@ class Bench:
             "config.logging.configure_logging": lambda *_: None,
             "tasks.wiring.open_rotator": lambda *_, **__: opened,
             "worker.supervisor.up": lambda *_, **__: None,
+            "os.execve": lambda *_: None,
             "worker.cli.demo.play.perform": lambda _plan: 0,
             "tasks.providers.openrouter.emulator.__main__.run": lambda **_: None,
             "worker.cli.child.subprocess": SimpleNamespace(Popen=_no_such_command),

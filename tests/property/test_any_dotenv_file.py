@@ -7,6 +7,7 @@ and ``docker --env-file``, whose rules are a line each (Docker's documentation, 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -34,7 +35,10 @@ VALUE = f"sk-or-v1-{secrets.token_hex(32)}"
 PUBLICATION = Publication(
     rotation_id="r1", rotation_name="web", secret_name=NAME, version=2, sequence=7, value=Secret(VALUE)
 )
-STAMP = "# openrouter-rotator: rotation=web version=2 sequence=7 id=r1"
+STAMP = (
+    "# openrouter-rotator: rotation=web version=2 sequence=7 id=r1"
+    f" value={hashlib.sha256(VALUE.encode()).hexdigest()[:32]}"
+)
 
 # --- lines of every dialect ------------------------------------------------------------------------------------------
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.secret import Secret
-from tasks.operations.rotations import _secret_name
+from tasks.operations.rotations import secret_name_of
 from tasks.publishers import kinds, open_publisher, split_publish
-from tasks.publishers._dotenv_text import _STAMP, Stamp
+from tasks.publishers._places.files.dotenv_text import _STAMP, edited
 from tasks.rotation.errors import InvalidInput
 from tasks.rotation.model import KeyVersion, LimitReset, Reason, VersionState
 from tasks.rotation.parameters import (
@@ -24,6 +24,7 @@ from tasks.rotation.parameters import (
     validated_parameters,
     validated_slug,
 )
+from tasks.rotation.ports import Publication
 from tasks.safe_task import is_slug
 from tests.property.effort import effort
 from tests.property.outcome import raised
@@ -51,8 +52,8 @@ def refused(ask: Callable[[], object], *, field: str) -> bool:
 def test_a_name_of_ours_is_one_for_a_task_too_or_refused(text: str) -> None:
     assert refused(lambda: validated_slug("NAME", text), field="NAME") is not is_slug(text)
     if is_slug(text):
-        stamp = Stamp(text, 1, 1, "r1")
-        assert _STAMP.fullmatch(stamp.line), "a name that could not stand above a variable"
+        file = edited("", Publication("r1", text, "NAME", 1, 1, Secret("value")))
+        assert _STAMP.fullmatch(file.partition("\n")[0]), "a name that could not stand above a variable"
 
 
 @effort(300)
@@ -125,10 +126,10 @@ def test_a_life_is_a_minute_at_least(span: timedelta) -> None:
     anything | st.sampled_from(["PATH", "path ", "ld_preload", "PYTHONPATH", "IFS", "rotator_x", "OPENROUTER_API_KEY"])
 )
 def test_a_secret_name_is_a_harmless_variable_that_every_destination_takes(text: str) -> None:
-    if refused(lambda: _secret_name(text), field="--secret-name"):
+    if refused(lambda: secret_name_of(text), field="--secret-name"):
         return
-    name = _secret_name(text)
-    assert _secret_name(name) == name
+    name = secret_name_of(text)
+    assert secret_name_of(name) == name
     assert name.isascii()
     assert name.isidentifier()
     assert not name.upper().startswith(("LD_", "DYLD_", "ROTATOR_", "PYTHON"))

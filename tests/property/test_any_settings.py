@@ -26,8 +26,13 @@ from tests.property.outcome import raised
 CANARY = f"canary{secrets.token_hex(8)}"
 NAMES = setting_names()
 WITH_FILE = tuple(name for name in NAMES if holds_secret(name.removeprefix("ROTATOR_").lower()))
-JUDGED_BY_WHO_USES_IT = {"ROTATOR_MASTER_KEY", "ROTATOR_OPENROUTER_BASE_URL", "ROTATOR_FLOWER_ADDRESS"}
-HOLDS_NO_SECRET = ("data_dir", "openrouter_base_url", "flower_address")
+TLS = {"ROTATOR_WEB_TLS_CERTIFICATE", "ROTATOR_WEB_TLS_KEY"}
+JUDGED_BY_WHO_USES_IT = {"ROTATOR_MASTER_KEY", "ROTATOR_OPENROUTER_BASE_URL", "ROTATOR_FLOWER_ADDRESS", *TLS}
+HOLDS_NO_SECRET = (
+    *("data_dir", "openrouter_base_url", "flower_address"),
+    *("web_address", "web_hosts", "web_trusted_proxies", "web_tls_certificate", "web_tls_key"),
+    *("web_folders", "web_variables"),
+)
 """Shown as they are; the base URL is refused before its use when it has a password."""
 SOON_S = 0.01
 
@@ -109,7 +114,7 @@ def _is_fit_to_show(error: SettingsError, environment: dict[str, str]) -> None:
     assert error.faults
     named = {fault.partition(":")[0] for fault in error.faults}
     known = {variable for given in environment for variable in (given, given.removesuffix("_FILE"))}
-    assert named <= known | {"ROTATOR_MASTER_KEY"}  # which another setting may make necessary
+    assert named <= known | {"ROTATOR_MASTER_KEY", *TLS}  # which another setting may make necessary
     assert all(fault.partition(": ")[2].strip() for fault in error.faults)
 
 

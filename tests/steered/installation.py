@@ -10,6 +10,7 @@ import json
 import secrets
 import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -33,14 +34,17 @@ from tasks.providers.openrouter.emulator import Account, EmulatorTransport, Faul
 from tasks.rotation import policy
 from tasks.rotation.errors import Unavailable
 from tasks.rotation.model import Event, KeyVersion, Removal, Snapshot, VersionState
+from tasks.rotation.notifying import Notifier
 from tasks.rotation.policy import Policy, Step
 from tasks.rotation.ports import Provider, Publisher
+from tasks.rotation.telling import Notice, may_be_told
 from tasks.safe_task import PublicError, SafeTask
 from tasks.store import database
 from tasks.store.database import Database, make_engine
+from tasks.store.events import EventFilter
 from tasks.store.sql_store import SqlStore, open_store
 from tasks.store.tables import Base, KeyVersionRow, RotationRow
-from tasks.wiring import Rotator
+from tasks.wiring import Rotator, policy_of
 from tests.steered.broker import SteeredBroker
 from tests.steered.clock import SteeredClock
 from tests.steered.taps import Killed, Tap, TappedTransport, tapped
@@ -55,6 +59,7 @@ _TICKS_MOST: Final = 20
 _INSTANT: Final = timedelta(milliseconds=1)
 _HOUR: Final = timedelta(hours=1)
 _ROUNDS_MOST: Final = 8
+_TELLINGS_MOST: Final = 12
 _QUIET_ROUNDS: Final = 2
 """One may have been told that a key is gone which is not."""
 
@@ -75,6 +80,8 @@ class SteeredRotator(Rotator):
         store.leased = tapped(store.leased, "store", tap)
         store.desk = tapped(store.desk, "desk", tap)
         store.dispatch = tapped(store.dispatch, "tick", tap)
+        store.outbox = tapped(store.outbox, "outbox", tap)
+        store.expiries = tapped(store.expiries, "expiries", tap)
         self._provider = provider
         self._tap = tap
         super().__init__(settings, store, actor=actor, stop_on=stop_on)
@@ -101,6 +108,17 @@ class LogLines:
     def info(self, event: str, **fields: object) -> None:
         """Keep one line."""
         self.lines.append(f"{event} {fields}")
+
+
+@dataclass(slots=True)
+class Post:
+    """In place of Apprise: whoever is told keeps what arrives."""
+
+    taken: list[Notice]
+
+    def send(self, address: Secret, notice: Notice) -> None:
+        """Take it."""
+        self.taken.append(notice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +148,16 @@ class Installation:
         self.broker = SteeredBroker(self.tap)
         self.log = log
         self.deaths = 0
-        given = {f"ROTATOR_{name.upper()}": str(value) for name, value in settings.items()}
+        at_rest = {"drift_check_s": 0, **settings}  # else there is always a next look
+        given = {f"ROTATOR_{name.upper()}": str(value) for name, value in at_rest.items()}
         self.settings = read_settings(
             {"ROTATOR_DATA_DIR": str(folder / "data"), "ROTATOR_OPENROUTER_BASE_URL": BASE_URL, **given}
         )
         self._ticks_now, self._ticked_at = 0, clock.now()
         self._ending = ExitStack()
         self.rotation_ids: dict[str, str] = {}
+        self.told: list[Notice] = []
+        """What people were told."""
         self.database = Database(make_engine(self.settings.database()), self.clock.expression())
         """For looking; the worker has its own."""
         self.rotator = self.worker("worker-1")
@@ -148,12 +169,36 @@ class Installation:
         transport = TappedTransport(EmulatorTransport(self.account, self.faults, sleep=self.clock.sleep), self.tap)
         store = open_store(self.settings, now=self.clock.expression())
         provider = OpenRouter(BASE_URL, transport=transport)
-        return SteeredRotator(self.settings, store, provider, self.tap, actor=actor, stop_on=stop_on)
+        rotator = SteeredRotator(self.settings, store, provider, self.tap, actor=actor, stop_on=stop_on)
+        post = tapped(Post(self.told), "post", self.tap)
+        rotator.notifier = Notifier(
+            store.outbox, post.send, policy_of(self.settings), log=self.log.info, stop_on=stop_on
+        )
+        return rotator
+
+    def tell(self) -> None:
+        """Let the workers tell everybody, however often they die of it, until each event was told that is to be."""
+        for _ in range(_TELLINGS_MOST):
+            if self.perform(jobs.notify) and not self._untold():
+                return
+            self.clock.move(timedelta(minutes=5))  # longer than whoever died keeps a target to itself
+        raise AssertionError(f"it is never told: {self._untold()}\n{self._story()}")
+
+    def _untold(self) -> list[str]:
+        """Events of rotations that nobody was told of; of many at once the most important is."""
+        events = [event for name in self.rotation_ids for event in self.audit(name) if may_be_told(event)]
+        missing = Counter(e.name for e in events) - Counter(notice.kind for notice in self.told)
+        return [] if any(notice.kind == "digest" for notice in self.told) else sorted(missing)
 
     def restart(self) -> None:
         """A new worker process in place of the old one."""
         self.rotator.close()
         self.rotator = self.worker(f"worker-{self.deaths + 1}")
+
+    def look_after_every(self, span: timedelta) -> None:
+        """From now on workers read the destinations back so often."""
+        self.settings = self.settings.model_copy(update={"drift_check_s": span})
+        self.restart()
 
     @property
     def operations(self) -> Operations:
@@ -273,7 +318,7 @@ class Installation:
         with self.database.read() as connection:
             if connection.execute(unrest.where(*open_).limit(1)).first():
                 return False
-        return all(_rests(s) for s in self.rotator.store.rotations.all())
+        return all(isinstance(s, Snapshot) and _rests(s) for s in self.rotator.store.rotations.each())
 
     # --- operators ---------------------------------------------------------------------------------------------
 
@@ -381,7 +426,7 @@ class Installation:
 
     def audit(self, name: str = "web") -> tuple[Event, ...]:
         """A rotation's events, oldest first; also of a deleted one."""
-        stored = self.rotator.store.rotations.events(rotation_id=self.rotation_ids[name], after=0, limit=100_000)
+        stored = self.rotator.store.events.page(EventFilter(rotation_ids=(self.rotation_ids[name],)), limit=100_000)
         return tuple(s.event for s in stored)
 
     def removal_of(self, name: str) -> Removal | None:
@@ -396,7 +441,7 @@ class Installation:
         return [f"{c.method} {c.path}" for c in self.account.calls[since:]]
 
     def _story(self) -> str:
-        stored = self.rotator.store.rotations.events(rotation_id=None, after=0, limit=100_000)
+        stored = self.rotator.store.events.page(EventFilter(), limit=100_000)
         return "\n".join(
             f"{s.event.at:%d %H:%M:%S} v{s.event.version} {s.event.name}: {s.event.why}" for s in stored[-60:]
         )
@@ -435,6 +480,8 @@ def _rests(snapshot: Snapshot) -> bool:
     active = snapshot.active
     if active is None:
         return not snapshot.versions
+    if any(d.leaving for d in snapshot.destinations):
+        return False
     return len(snapshot.versions) == 1 and not (active.has_key and snapshot.undelivered(active))
 
 
@@ -444,6 +491,7 @@ def steered(folder: Path, management_key: Secret, **settings: object) -> Iterato
     clock, log = SteeredClock(), LogLines()
     with ExitStack() as stack:
         stack.enter_context(patch("tasks.store.leased.time", clock))
+        stack.enter_context(patch("tasks.wiring.time", clock))
         stack.enter_context(patch("tasks.operations.running.tell", lambda _ids: False))
         stack.enter_context(patch("tasks.wiring.log", log))
         stack.enter_context(patch("tasks.store.database._prepare_sqlite", _prepare_sqlite))

@@ -7,9 +7,11 @@ that hold once there is nothing left to do. Both raise AssertionError with what 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from tasks.providers.openrouter.emulator import KeyFacts
 from tasks.rotation.machine import TRANSITIONS
@@ -19,6 +21,7 @@ from tests.steered.installation import Installation
 from tests.steered.taps import Passing, Side, changes_something
 
 _S = VersionState
+_KEY: Final = re.compile(r"sk-or-[\w-]+")
 
 
 class Truth:
@@ -26,7 +29,8 @@ class Truth:
 
     ``strangers`` are hashes of keys that are not ours: they must stay as they are. ``excused`` are files that a test
     broke: until they hold a live key again, they may hold anything. ``left`` are files that are no destinations any
-    more, and ``dead`` the hashes that a test killed behind the product's back.
+    more, ``withdrawn`` those that shall hold no key of ours at rest, and ``dead`` the hashes that a test killed behind
+    the product's back.
     """
 
     def __init__(self, installation: Installation) -> None:
@@ -38,6 +42,7 @@ class Truth:
         self._as_found: dict[str, KeyFacts] = {}
         self.excused: set[Path] = set()
         self.left: set[Path] = set()
+        self.withdrawn: set[Path] = set()
         self.dead: set[str] = set()
         installation.tap.watchers.append(self._watch)
 
@@ -84,7 +89,7 @@ class Truth:
                 assert self._as_found.setdefault(key.hash, key) == key, f"{key.name} is not ours, and was changed"
 
     def _no_gap(self, live: frozenset[str]) -> None:
-        for file in (f for f in self._of.files() if f not in self.left):
+        for file in (f for f in self._of.files() if f not in self.left | self.withdrawn):
             held = self.held(file)
             if file in self.excused:
                 if held not in live:
@@ -123,6 +128,13 @@ class Truth:
         value = self._of.held(file)
         return None if value is None else hashlib.sha256(value.reveal().encode()).hexdigest()
 
+    def _holds_ours(self, file: Path) -> bool:
+        """Whether a key that was minted stands in any line of a file; what somebody else put there may stay."""
+        texts = _KEY.findall(file.read_text(encoding="utf-8")) if file.exists() else []
+        return not {hashlib.sha256(t.encode()).hexdigest() for t in texts}.isdisjoint(
+            k.hash for k in self._of.account.minted
+        )
+
     def _nothing_dies_early(self, versions: Iterable[KeyVersion], live: frozenset[str]) -> None:
         for version in versions:
             if version.state is _S.ACTIVE and version.key_hash not in self.dead:
@@ -150,6 +162,8 @@ class Truth:
         orphans = existing - recorded - self.strangers
         assert not orphans, f"orphans: {[self._facts(o).name for o in orphans]}"
         assert recorded - self.dead <= existing, "a key that is recorded as alive is gone"
+        kept = [file.name for file in self.withdrawn if self._holds_ours(file)]
+        assert not kept, f"the key was to be withdrawn, and is still in {kept}"
         self.check_no_leak()
 
     def _one_active(self, name: str, versions: tuple[KeyVersion, ...]) -> None:

@@ -17,8 +17,11 @@ def test_the_schedule_names_our_tasks_and_every_message_expires() -> None:
         "rotation.dispatch_due",
         "rotation.check_connections",
         "rotation.reconcile",
+        "rotation.notify",
+        "rotation.watch_expiries",
     }
     assert made["tick"]["options"]["expires"] == 7
+    assert made["notify"]["schedule"].run_every == timedelta(seconds=made["notify"]["options"]["expires"])
     assert all(entry["options"]["expires"] > 0 for entry in made.values())
     assert not any(entry.get("args") or entry.get("kwargs") for entry in made.values())
 

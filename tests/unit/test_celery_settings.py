@@ -85,8 +85,10 @@ def test_the_tasks_have_their_fixed_names_and_all_are_safe(make: Make) -> None:
         "rotation.advance",
         "rotation.check_connections",
         "rotation.dispatch_due",
+        "rotation.notify",
         "rotation.reconcile",
         "rotation.rotate",
+        "rotation.watch_expiries",
     ]
     assert all(isinstance(task, SafeTask) for task in ours.values())
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = Path(__file__).with_name("data") / "compose_spec.json"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ["migrate", "worker", "beat", "flower"]
+OURS = ["migrate", "worker", "beat", "web", "flower"]
 
 
 def test_the_file_fits_the_compose_schema() -> None:
@@ -33,7 +33,7 @@ def test_the_schema_would_notice() -> None:
 
 
 def test_the_services_are_those_of_the_readme() -> None:
-    assert sorted(SERVICES) == ["beat", "flower", "migrate", "postgres", "valkey", "worker"]
+    assert sorted(SERVICES) == ["beat", "flower", "migrate", "postgres", "valkey", "web", "worker"]
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -59,6 +59,16 @@ def test_the_base_image_is_pinned_and_one_image_serves_all_of_ours() -> None:
     assert {SERVICES[name]["build"]["dockerfile"] for name in OURS} == {"worker/Dockerfile"}
 
 
+def test_the_image_is_built_from_a_lock_that_there_is() -> None:
+    """The base's, or that with the clients of every destination."""
+    (lock,) = {SERVICES[name]["build"]["args"]["LOCK"] for name in OURS}
+    locks = ("requirements.lock", "requirements-all.lock")
+    assert lock == f"${{LOCK:-{locks[0]}}}"
+    assert f"ARG LOCK={locks[0]}\n" in (ROOT / "worker/Dockerfile").read_text()
+    kept = (ROOT / ".dockerignore").read_text().splitlines()
+    assert all((ROOT / each).is_file() and f"!{each}" in kept for each in locks)
+
+
 @pytest.mark.parametrize("name", [n for n in SERVICES if n != "migrate"])
 def test_what_runs_on_is_restarted_and_has_a_health_check(name: str) -> None:
     assert SERVICES[name]["restart"] == "unless-stopped"
@@ -67,7 +77,7 @@ def test_what_runs_on_is_restarted_and_has_a_health_check(name: str) -> None:
 
 def test_the_migration_runs_once_and_the_rest_waits_for_it() -> None:
     assert SERVICES["migrate"]["restart"] == "no"
-    for name in ("worker", "beat"):
+    for name in ("worker", "beat", "web"):
         assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
 
 
@@ -83,9 +93,15 @@ def test_flower_has_neither_the_database_nor_the_master_key_but_a_password() -> 
     assert sorted(SERVICES["flower"]["secrets"]) == ["broker_url", "flower_basic_auth"]
 
 
-def test_only_flower_is_published_and_only_on_loopback() -> None:
+def test_only_flower_and_the_web_are_published_and_only_on_loopback() -> None:
     published = {name: s["ports"] for name, s in SERVICES.items() if "ports" in s}
-    assert published == {"flower": ["127.0.0.1:5555:5555"]}
+    assert published == {"flower": ["127.0.0.1:5555:5555"], "web": ["127.0.0.1:8765:8765"]}
+
+
+def test_the_web_tries_destinations_where_the_worker_writes_them() -> None:
+    assert SERVICES["web"]["volumes"] == SERVICES["worker"]["volumes"]
+    assert SERVICES["web"]["networks"] == SERVICES["worker"]["networks"]
+    assert SERVICES["web"]["environment"]["ROTATOR_WEB_FOLDERS"] == "/published"
 
 
 def test_database_and_broker_reach_nothing_outside() -> None:
@@ -93,9 +109,10 @@ def test_database_and_broker_reach_nothing_outside() -> None:
     assert all(SERVICES[name]["networks"] == ["inside"] for name in ("postgres", "valkey", "migrate", "beat"))
 
 
-def test_a_worker_gets_more_time_to_stop_than_its_running_steps_take() -> None:
-    worker = SERVICES["worker"]
-    assert int(worker["stop_grace_period"].removesuffix("s")) > int(worker["environment"]["ROTATOR_SHUTDOWN_S"])
+@pytest.mark.parametrize("name", ["worker", "web"])
+def test_what_has_running_steps_gets_more_time_to_stop_than_they_take(name: str) -> None:
+    service = SERVICES[name]
+    assert int(service["stop_grace_period"].removesuffix("s")) > int(service["environment"]["ROTATOR_SHUTDOWN_S"])
 
 
 def test_the_final_image_has_no_build_tools_and_no_root() -> None:

@@ -65,7 +65,7 @@ def test_the_unit_runs_up_and_gives_it_time_to_stop() -> None:
     unit.optionxform = str  # type: ignore[assignment,method-assign]  # the documented way
     unit.read(UNIT)
     service = unit["Service"]
-    assert service["ExecStart"].endswith("/rotator up")
+    assert service["ExecStart"].endswith("/rotator up --web")
     assert service["KillMode"] == "mixed"
     assert int(service["TimeoutStopSec"]) > read_settings({}).shutdown_s.total_seconds()
     assert service["Restart"] == "always"
@@ -74,7 +74,7 @@ def test_the_unit_runs_up_and_gives_it_time_to_stop() -> None:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not on this machine")
 def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     copy = tmp_path / "rotator.service"
-    copy.write_text(UNIT.read_text().replace("/opt/rotator/bin/rotator up", "/bin/true"))
+    copy.write_text(UNIT.read_text().replace("/opt/rotator/bin/rotator up --web", "/bin/true"))
     verdict = subprocess.run(["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, check=False)
     assert "rotator.service" not in verdict.stderr.replace(f"{copy}: ", ""), verdict.stderr
     assert verdict.returncode == 0, verdict.stderr

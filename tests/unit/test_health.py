@@ -12,6 +12,8 @@ import pytest
 from config.secret import Secret
 from config.settings import Settings, read_settings
 from tasks.providers.openrouter.emulator import EmulatorServer
+from tasks.rotation.model import Attempt
+from tasks.rotation.wording import Level
 from tasks.wiring import Rotator, open_rotator
 from worker.health import SKEW_ALLOWED, Check, Scope, all_well, clock_check, examine
 
@@ -68,6 +70,19 @@ def test_a_fresh_tick_is_life_and_an_old_one_is_not(settings: Settings, rotator:
         database.execute(moved)
     database.close()
     assert not all_well(examine(settings, Scope.LIVE))
+
+
+def test_one_who_cannot_be_told_is_mentioned(settings: Settings, rotator: Rotator) -> None:
+    targets = rotator.store.notice_targets
+    targets.insert("ops", "slack", Secret("slack://canary"), level=Level.INFO, rotation_ids=None, actor="test")
+    assert _found(settings)["notices"].ok
+    claimed = rotator.store.outbox.claim(but=())
+    assert claimed is not None
+    rotator.store.outbox.put_off(claimed, Attempt(1, None, "try-again", "slack was not reached.", "Wait."), through=0)
+    notices = _found(settings)["notices"]
+    assert not notices.ok
+    assert notices.message == "ops (slack) is not told: slack was not reached. Wait."
+    assert "rotator notify test" in notices.remedy
 
 
 def test_ready_asks_neither_beat_nor_openrouter(settings: Settings, rotator: Rotator) -> None:

@@ -6,12 +6,13 @@ import io
 import json
 import logging
 import secrets
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from config.logging import bound, configure_logging, get_logger, label_process
+from config.logging import bound, configure_logging, get_logger, hushed, label_process
 from config.secret import Secret
 from config.settings import read_settings
 
@@ -79,11 +80,30 @@ def test_secrets_are_masked_in_events_fields_and_tracebacks(stream: io.StringIO,
     assert TEXT not in stream.getvalue()
 
 
-@pytest.mark.parametrize("name", ["httpx", "httpcore.http11", "sqlalchemy.engine", "celery.pool", "kombu", "flower"])
+@pytest.mark.parametrize(
+    "name",
+    ["httpx", "httpcore.http11", "sqlalchemy.engine", "celery.pool", "kombu", "flower", "urllib3", "requests_oauthlib"],
+)
 def test_libraries_that_show_too_much_never_log_at_debug(stream: io.StringIO, name: str) -> None:
     _configure(stream)
     logging.getLogger(name).debug("arguments %s", TEXT)
     assert stream.getvalue() == ""
+
+
+def test_what_is_hushed_is_dropped_whoever_says_it_and_nothing_else(stream: io.StringIO) -> None:
+    _configure(stream)
+
+    def elsewhere() -> None:
+        get_logger("here").info("beside")
+
+    with hushed():
+        get_logger("here").error("ours", raised=RuntimeError(TEXT))
+        logging.getLogger("any.library").critical("theirs %s", TEXT)
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+    get_logger("here").info("after")
+    assert [line["event"] for line in _lines(stream)] == ["beside", "after"]
 
 
 @pytest.mark.parametrize("name", ["httpx", "sqlalchemy.engine.Engine"])

@@ -89,8 +89,9 @@ def test_the_end_takes_the_keys_text_along() -> None:
 
 def test_each_step_of_a_path_has_its_event_and_only_the_last_gets_the_facts() -> None:
     version = _version(_S.PLANNED)
-    facts = {"key_hash": "abc", "emergency": True}
-    change = transition(version, _S.ABANDONED, _S.DELETED, at=START, actor="who", why="why", **facts)
+    change = transition(
+        version, _S.ABANDONED, _S.DELETED, at=START, actor="who", why="why", key_hash="abc", emergency=True
+    )
     assert [(e.name, e.actor, e.why, e.version, e.at) for e in change.events] == [
         ("version_abandoned", "who", "why", 1, START),
         ("version_deleted", "who", "why", 1, START),

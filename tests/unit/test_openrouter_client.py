@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from types import SimpleNamespace
@@ -163,6 +164,38 @@ def test_an_accepted_status_counts_only_in_openrouters_words() -> None:
     strange = answering(httpx.Response(404, text="<html>nginx</html>"))
     with pytest.raises(OutcomeUnknown, match="not in OpenRouter's words"):
         strange.ask(CHANGE, BEARER, accept=frozenset({404}))
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (httpx.Response(200, json={}), "answered"),
+        (httpx.Response(404, json={"error": {"code": 404, "message": "Key not found"}}), "answered"),
+        (httpx.Response(404, text="<html>nginx</html>"), "uncertain"),
+        (httpx.Response(401, json={"error": {"code": 401, "message": BEARER.reveal()}}), "rejected"),
+        (httpx.Response(403), "refused"),
+        (httpx.Response(429), "rate_limited"),
+        (httpx.Response(503), "uncertain"),
+        (httpx.ReadTimeout("too slow"), "uncertain"),
+        (httpx.ConnectError("nobody there"), "never_sent"),
+    ],
+)
+def test_who_counts_is_told_once_of_each_call_and_of_no_value(answer: httpx.Response | Exception, outcome: str) -> None:
+    told: list[tuple[str, str]] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    client = OpenRouterClient(
+        BASE,
+        transport=httpx.MockTransport(handler),
+        observe=lambda call, outcome, seconds: told.append((call, outcome)) if seconds >= 0 else None,
+    )
+    with suppress(RotatorError):
+        client.ask(CHANGE, BEARER, accept=frozenset({404}))
+    assert told == [("delete a key", outcome)]
 
 
 # --- hygiene -----------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from tasks.rotation.parameters import (
     MARKER,
     name_at_openrouter,
     validated_description,
+    validated_label,
     validated_parameters,
     validated_slug,
 )
@@ -92,6 +93,15 @@ def test_a_description_is_trimmed_and_blank_is_none() -> None:
         validated_description("x" * 257)
     with pytest.raises(InvalidInput, match="cannot be printed"):
         validated_description("of\nthe shop")
+
+
+def test_a_label_is_trimmed_and_blank_is_none() -> None:
+    assert validated_label("projectId", " shop ") == "shop"
+    assert validated_label("projectId", " ") is None
+    assert validated_label("projectId", "x" * 4, most=4) == "x" * 4
+    for wrong in ("x" * 5, "a\tb"):
+        with pytest.raises(InvalidInput, match="projectId: it is too long or has characters that cannot be printed"):
+            validated_label("projectId", wrong, most=4)
 
 
 def test_a_name_at_openrouter_tells_whose_and_which_and_is_found_again() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.rotation.attending import attention
 from tasks.rotation.errors import (
     Broken,
     CannotDecrypt,
@@ -37,6 +40,7 @@ from tasks.rotation.model import (
 )
 from tasks.rotation.policy import (
     Abandon,
+    Check,
     Delete,
     Deliver,
     Disable,
@@ -46,9 +50,10 @@ from tasks.rotation.policy import (
     Plan,
     Policy,
     Prove,
+    Step,
     Wait,
+    Withdraw,
     after_failure,
-    attention,
     next_look_at,
     next_rotation_at,
     next_step,
@@ -57,7 +62,8 @@ from tasks.rotation.schedule import make_schedule
 from tests.steered.clock import START as NOW
 
 _S = VersionState
-POLICY = Policy()
+POLICY = Policy(drift_every=None)
+WATCHFUL = Policy(drift_every=timedelta(hours=1))
 LATER = NOW + timedelta(minutes=7)
 ONE_FILE = (Destination("d-1", "dotenv", "dotenv:/app.env"),)
 
@@ -83,6 +89,10 @@ def _snapshot(*versions: KeyVersion, delivered: bool = True, **facts: object) ->
     return replace(snapshot, **facts)  # type: ignore[arg-type]  # fields of several types
 
 
+def _waits(version: KeyVersion, destination: str = "d-1") -> Delivery:
+    return Delivery(version.id, destination, attempt=Attempt(1, LATER))
+
+
 ACTIVE = _version(_S.ACTIVE, 9)
 REMOVED_WITH = {r: _rotation(removal=r, last_rotated_at=NOW) for r in Removal}
 
@@ -91,9 +101,10 @@ REMOVED_WITH = {r: _rotation(removal=r, last_rotated_at=NOW) for r in Removal}
 
 
 @pytest.mark.parametrize(
-    ("state", "step"), [(_S.PLANNED, Mint), (_S.CREATED, Prove), (_S.PROVEN, Deliver), (_S.ABANDONED, Delete)]
+    ("state", "step"),
+    [(_S.PLANNED, Mint), (_S.CREATED, Prove), (_S.PROVEN, lambda v: Deliver(v, ONE_FILE)), (_S.ABANDONED, Delete)],
 )
-def test_a_version_in_each_state_has_its_step(state: VersionState, step: type) -> None:
+def test_a_version_in_each_state_has_its_step(state: VersionState, step: Callable[[KeyVersion], Step]) -> None:
     version = _version(state)
     assert next_step(_snapshot(version, delivered=False), POLICY) == step(version)
 
@@ -153,7 +164,7 @@ def test_what_an_emergency_condemned_waits_for_nothing(state: VersionState) -> N
     undelivered = _snapshot(version, ACTIVE, deliveries=())
     assert next_step(undelivered, POLICY) == Delete(version)
     failed = replace(version, attempt=Attempt(1, LATER))
-    assert next_step(_snapshot(failed, ACTIVE, deliveries=()), POLICY) == Deliver(ACTIVE)
+    assert next_step(_snapshot(failed, ACTIVE, deliveries=()), POLICY) == Deliver(ACTIVE, ONE_FILE)
 
 
 def test_a_condemned_key_that_waits_keeps_no_other_from_retiring() -> None:
@@ -168,19 +179,107 @@ def test_nothing_retires_without_a_successor() -> None:
 
 
 def test_nothing_retires_while_a_delivery_is_under_way() -> None:
-    version, waits = _version(_S.RETIRING, retire_at=NOW), Attempt(1, LATER)
-    undelivered = _snapshot(version, replace(ACTIVE, attempt=waits), deliveries=())
+    version = _version(_S.RETIRING, retire_at=NOW)
+    undelivered = _snapshot(version, ACTIVE, deliveries=(_waits(ACTIVE),))
     assert next_step(undelivered, POLICY) == Wait(LATER)
-    newer = _version(_S.PROVEN, 10, attempt=waits)
-    assert next_step(_snapshot(version, ACTIVE, newer), POLICY) == Wait(LATER)
+    newer = _version(_S.PROVEN, 10)
+    both = _snapshot(version, ACTIVE, newer)
+    assert next_step(replace(both, deliveries=(*both.deliveries[:2], _waits(newer))), POLICY) == Wait(LATER)
 
 
 def test_the_active_key_is_delivered_where_it_is_missing_unless_its_text_is_not_known() -> None:
-    assert next_step(_snapshot(ACTIVE, deliveries=()), POLICY) == Deliver(ACTIVE)
-    elsewhere = (Delivery("v-1", "d-1", NOW), Delivery(ACTIVE.id, "d-2", NOW), Delivery(ACTIVE.id, "d-1", None, "no"))
-    assert next_step(_snapshot(ACTIVE, deliveries=elsewhere), POLICY) == Deliver(ACTIVE)
+    assert next_step(_snapshot(ACTIVE, deliveries=()), POLICY) == Deliver(ACTIVE, ONE_FILE)
+    elsewhere = (
+        Delivery("v-1", "d-1", NOW),
+        Delivery(ACTIVE.id, "d-2", NOW),
+        Delivery(ACTIVE.id, "d-1", None, Attempt(error="no")),
+    )
+    assert next_step(_snapshot(ACTIVE, deliveries=elsewhere), POLICY) == Deliver(ACTIVE, ONE_FILE)
     adopted = replace(ACTIVE, has_key=False)
     assert next_step(_snapshot(adopted, deliveries=()), POLICY) == Wait(NOW + timedelta(days=30))
+
+
+# --- destinations -----------------------------------------------------------------------------------------------
+
+NEEDED, SPARE = ONE_FILE[0], Destination("d-2", "redis", "redis:spare", optional=True)
+BOTH = (NEEDED, SPARE)
+
+
+@pytest.mark.parametrize("state", [_S.PROVEN, _S.ACTIVE])
+def test_each_destination_is_tried_again_in_its_own_time(state: VersionState) -> None:
+    version = _version(state)
+    one_waits = _snapshot(version, destinations=BOTH, deliveries=(_waits(version),))
+    assert next_step(one_waits, POLICY) == Deliver(version, (SPARE,))
+    both_wait = replace(one_waits, deliveries=(_waits(version), _waits(version, "d-2")))
+    assert next_step(both_wait, POLICY) == Wait(LATER)
+    assert next_step(replace(both_wait, now=LATER), POLICY) == Deliver(version, BOTH)
+
+
+def test_who_was_not_tried_comes_first_and_then_whoever_waits_longest() -> None:
+    """A step may end before it comes to the last."""
+    again, sooner, spare, new = (
+        Destination(d, "dotenv", d, optional=d == "spare") for d in ["again", "sooner", "spare", "new"]
+    )
+    proven, before = _version(_S.PROVEN), NOW - timedelta(minutes=7)
+    waits = tuple(Delivery(proven.id, d, attempt=Attempt(1, at)) for d, at in (("again", NOW), ("sooner", before)))
+    snapshot = _snapshot(proven, destinations=(again, sooner, spare, new), deliveries=waits)
+    assert next_step(snapshot, POLICY) == Deliver(proven, (new, spare, sooner, again))
+
+
+def test_a_version_becomes_active_without_what_is_optional_but_not_untried() -> None:
+    proven = _version(_S.PROVEN)
+    done = Delivery(proven.id, NEEDED.id, NOW)
+    snapshot = _snapshot(proven, destinations=BOTH, deliveries=(done,))
+    assert next_step(snapshot, POLICY) == Deliver(proven, (SPARE,))
+    assert next_step(replace(snapshot, deliveries=(done, _waits(proven, "d-2"))), POLICY) == Deliver(proven, ())
+    needed_waits = replace(snapshot, deliveries=(_waits(proven), Delivery(proven.id, SPARE.id, NOW)))
+    assert next_step(needed_waits, POLICY) == Wait(LATER)
+
+
+def test_the_active_key_is_not_put_over_one_that_is_on_its_way() -> None:
+    proven = _version(_S.PROVEN, 10)
+    assert next_step(_snapshot(ACTIVE, proven, deliveries=(_waits(proven),)), POLICY) == Wait(LATER)
+
+
+def test_what_an_operator_removed_is_withdrawn_and_gets_nothing_any_more() -> None:
+    leaving = replace(NEEDED, leaving=True)
+    snapshot = _snapshot(ACTIVE, destinations=(leaving,), deliveries=())
+    assert next_step(snapshot, POLICY) == Withdraw(leaving)
+    waits = replace(leaving, attempt=Attempt(1, LATER))
+    assert next_step(replace(snapshot, destinations=(waits,)), POLICY) == Wait(LATER)
+
+
+def test_a_rotation_does_not_end_before_the_key_is_withdrawn() -> None:
+    waits = replace(NEEDED, leaving=True, attempt=Attempt(1, LATER))
+    snapshot = _snapshot(ACTIVE, rotation=REMOVED_WITH[Removal.KEEP_KEYS], destinations=(waits,))
+    assert next_step(snapshot, POLICY) == Wait(LATER)
+    assert next_step(replace(snapshot, destinations=()), POLICY) == Finish()
+
+
+def test_every_destination_is_looked_at_about_once_in_a_while() -> None:
+    snapshot = _snapshot(ACTIVE)
+    wait = next_step(snapshot, WATCHFUL)
+    assert isinstance(wait, Wait)
+    assert wait.until is not None
+    assert timedelta(minutes=54) <= wait.until - NOW <= timedelta(minutes=66)
+    assert next_step(replace(snapshot, now=wait.until), WATCHFUL) == Check(ACTIVE, ONE_FILE)
+    looked = replace(NEEDED, check_at=wait.until + timedelta(hours=1))
+    again = next_step(replace(snapshot, now=wait.until, destinations=(looked,)), WATCHFUL)
+    assert again == Wait(looked.check_at)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"rotation": REMOVED_WITH[Removal.KEEP_KEYS], "destinations": ()},
+        {"versions": (replace(ACTIVE, has_key=False),)},
+        {"versions": (ACTIVE, _version(_S.PROVEN, 10)), "deliveries": (_waits(_version(_S.PROVEN, 10)),)},
+        {"versions": ()},
+    ],
+)
+def test_nobody_looks_where_nothing_can_be_expected(facts: dict[str, Any]) -> None:
+    looked_at = {"now": NOW + timedelta(hours=2)} | facts
+    assert not isinstance(next_step(replace(_snapshot(ACTIVE), **looked_at), WATCHFUL), Check)
 
 
 # --- removal ----------------------------------------------------------------------------------------------------
@@ -232,7 +331,7 @@ def test_of_all_that_is_due_the_most_urgent_comes_first() -> None:
     versions = [abandoned, created, retiring, ACTIVE]
     snapshot = _snapshot(*versions, rotation=due, deliveries=())
     order = [abandoned, created, ACTIVE]
-    for done, step in zip(order, (Delete(abandoned), Prove(created), Deliver(ACTIVE)), strict=True):
+    for done, step in zip(order, (Delete(abandoned), Prove(created), Deliver(ACTIVE, ONE_FILE)), strict=True):
         assert next_step(snapshot, POLICY) == step
         versions.remove(done)
         snapshot = replace(snapshot, versions=tuple(versions))
@@ -255,10 +354,11 @@ def test_a_paused_connection_delays_work_at_the_provider(state: VersionState) ->
 
 def test_a_paused_connection_delays_no_delivery() -> None:
     version = _version(_S.PROVEN)
-    assert next_step(_snapshot(version, connection_paused_until=LATER), POLICY) == Deliver(version)
+    snapshot = _snapshot(version, connection_paused_until=LATER, delivered=False)
+    assert next_step(snapshot, POLICY) == Deliver(version, ONE_FILE)
 
 
-@pytest.mark.parametrize("state", [_S.PLANNED, _S.CREATED, _S.PROVEN, _S.ABANDONED, _S.RETIRING, _S.DISABLED])
+@pytest.mark.parametrize("state", [_S.PLANNED, _S.CREATED, _S.ABANDONED, _S.RETIRING, _S.DISABLED])
 def test_what_failed_waits_for_its_next_attempt(state: VersionState) -> None:
     version = _version(state, retire_at=NOW, delete_at=NOW, attempt=Attempt(1, LATER))
     assert next_step(_snapshot(version, ACTIVE), POLICY) == Wait(LATER)
@@ -400,13 +500,51 @@ def test_a_failure_is_remembered_in_words() -> None:
     assert (attempt.family, attempt.error, attempt.remedy) == ("operator-needed", "OpenRouter refused.", "Ask it why.")
 
 
-def test_attention_is_asked_for_by_kind_or_by_number() -> None:
-    def with_attempt(attempt: Attempt) -> tuple[KeyVersion, ...]:
-        return (_version(_S.ACTIVE), _version(_S.PLANNED, 2, attempt=attempt))
+MANY: Final = Attempt(POLICY.attempts, NOW, "try-again", "no")
+FIRM: Final = Attempt(1, NOW, "operator-needed", "no", "do")
+LET_GO: Final = f"Or leave it what it holds: `rotator rotation unpublish web {NEEDED.label}`."
 
-    assert attention(with_attempt(Attempt()), POLICY) is None
-    assert attention(with_attempt(Attempt(7, NOW, "try-again", "no")), POLICY) is None
-    text = "version 2 (planned): no"
-    assert attention(with_attempt(Attempt(8, NOW, "try-again", "no")), POLICY) == (text, "")
-    assert attention(with_attempt(Attempt(1, NOW, "operator-needed", "no", "do")), POLICY) == (text, "do")
-    assert attention(with_attempt(Attempt(1, NOW, "broken", "no", "do")), POLICY) == (text, "do")
+
+def _attention(
+    *attempts: Attempt, of: Destination = NEEDED, removal: Removal | None = None, policy: Policy = WATCHFUL
+) -> tuple[str, str] | None:
+    """With these attempts of a version, and of a destination."""
+    version, place = attempts
+    versions = (_version(_S.ACTIVE), _version(_S.PLANNED, 2, attempt=version))
+    return attention(_rotation(name="web", removal=removal), versions, (replace(of, attempt=place),), policy)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "remedy"),
+    [
+        (Attempt(), None),
+        (replace(MANY, count=POLICY.attempts - 1), None),
+        (MANY, ""),
+        (FIRM, "do"),
+        (replace(FIRM, family="broken"), "do"),
+    ],
+)
+def test_attention_is_asked_for_by_kind_or_by_number(attempt: Attempt, remedy: str | None) -> None:
+    leaving = replace(NEEDED, leaving=True)
+    asked = {
+        "version 2 (planned): no": (_attention(attempt, Attempt()), remedy),
+        f"{NEEDED.label} cannot be read: no": (_attention(Attempt(), attempt), remedy),
+        f"{NEEDED.label} may still hold a key: no": (
+            _attention(Attempt(), attempt, of=leaving),
+            f"{remedy} {LET_GO}".strip(),
+        ),
+    }
+    for text, (told, wanted) in asked.items():
+        assert told == (None if remedy is None else (text, wanted))
+
+
+def test_the_end_of_a_rotation_waits_for_destinations_that_leave_and_for_no_others() -> None:
+    leaving, removal = replace(NEEDED, leaving=True), Removal.KEEP_KEYS
+    told = _attention(FIRM, MANY, of=leaving, removal=removal)
+    assert told == (f"{NEEDED.label} may still hold a key: no", LET_GO)
+    assert _attention(FIRM, MANY, of=leaving) == ("version 2 (planned): no", "do")
+    assert _attention(Attempt(), FIRM, removal=removal) is None
+
+
+def test_a_destination_that_nobody_reads_any_more_needs_nobody() -> None:
+    assert _attention(Attempt(), FIRM, policy=replace(WATCHFUL, drift_every=None)) is None

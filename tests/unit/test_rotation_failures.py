@@ -13,9 +13,10 @@ import pytest
 from config.secret import Secret
 from tasks.operations.requests import RotationUpdate
 from tasks.publishers.dotenv import DotenvPublisher
-from tasks.rotation.errors import OutcomeUnknown, RotatorError, TryAgain, Unavailable
+from tasks.rotation.errors import LeaseLost, OutcomeUnknown, RotatorError, TryAgain, Unavailable
 from tasks.rotation.model import ConnectionHealth, Holding, VersionState
 from tasks.rotation.ports import Publication
+from tasks.rotation.telling import may_be_told
 from tests.steered.clock import START
 from tests.steered.installation import CONNECTION, Installation
 from tests.steered.taps import Passing, Side
@@ -168,7 +169,8 @@ def test_a_key_that_is_not_as_asked_is_never_published(installation: Installatio
 
     installation.tap.when(lambda p: p.name == "openrouter POST /keys" and p.side is Side.AFTER, meddle)
     installation.run_until(VersionState.DELETED)
-    assert any("limit is 50.0 instead of 5.0" in e.why for e in installation.audit())
+    (told,) = [e for e in installation.audit() if e.name == "version_abandoned" and may_be_told(e)]
+    assert "limit is 50.0 instead of 5.0" in told.why
     installation.run_until_rest()
     truth.check_rest()
 
@@ -242,6 +244,22 @@ def test_bindings_that_fail_to_be_carried_again_keep_no_key_alive(installation: 
     installation.fail("status", "GET", "/guardrails/*", status=500)
     installation.run_until_rest()
     assert "binding_not_carried" in installation.events()
+    truth.check_rest()
+
+
+def test_a_lease_that_is_lost_while_bindings_are_carried_again_ends_the_step(
+    installation: Installation, truth: Truth
+) -> None:
+    installation.create()
+    installation.tick()
+    installation.operations.rotate("web")
+    installation.run_until(VersionState.RETIRING)
+    with patch("tasks.rotation.retiring.carry_bindings", side_effect=LeaseLost("another worker has it")):
+        installation.clock.move(2 * HOUR)
+        installation.tick()
+    assert installation.states() == {"web": ["retiring", "active"]}
+    assert "binding_not_carried" not in installation.events()
+    installation.run_until_rest()
     truth.check_rest()
 
 

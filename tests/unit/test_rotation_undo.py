@@ -39,6 +39,7 @@ def test_an_undo_publishes_the_previous_key_again(rotated: Installation, truth: 
     rotated.tick()
     assert rotated.states() == {"web": ["active", "retiring"]}
     assert _held(rotated, truth) == [1, 1]
+    assert [d.version for d in rotated.operations.show_rotation("web").destinations] == [1, 1]
     rotated.run_until_rest()
     assert rotated.states() == {"web": ["active", "deleted"]}
     assert rotated.version("web", 1).created_at == START
@@ -53,6 +54,22 @@ def test_an_undo_can_be_undone(rotated: Installation, truth: Truth) -> None:
     assert _held(rotated, truth) == [2, 2]
     rotated.run_until_rest()
     assert rotated.states() == {"web": ["deleted", "active"]}
+    truth.check_rest()
+
+
+def test_an_undo_that_is_asked_for_twice_in_one_request_undoes_nothing_else(
+    rotated: Installation, truth: Truth
+) -> None:
+    """Without the request's name the second would bring version 2 back."""
+
+    def ask() -> tuple[int, bool]:
+        asked = rotated.rotator.requests.undo("web", actor="script", request_id="one")
+        rotated.tick()
+        return asked.version, asked.joined
+
+    assert [ask(), ask()] == [(1, False), (1, True)]
+    assert _held(rotated, truth) == [1, 1]
+    rotated.run_until_rest()
     truth.check_rest()
 
 

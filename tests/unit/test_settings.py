@@ -218,6 +218,60 @@ def test_settings_are_frozen() -> None:
 
 
 def test_every_setting_has_its_words() -> None:
-    described = {n: f.description for n, f in Settings.model_fields.items() if n != "master_key_file"}
+    described = {n: f.description for n, f in Settings.model_fields.items() if not f.exclude}
     assert all(described.values())
     assert set(setting_names()) == {f"ROTATOR_{name.upper()}" for name in described}
+
+
+def test_the_web_listens_off_loopback_only_with_tls_or_when_it_is_said_that_it_may() -> None:
+    for address in ("127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost"):
+        _read(WEB_ADDRESS=address)
+    for address in ("0.0.0.0", "::", "192.168.1.4", "rotator.internal"):
+        (fault,) = _faults(WEB_ADDRESS=address)
+        assert fault.startswith("ROTATOR_WEB_ADDRESS: ")
+        assert "ROTATOR_WEB_PLAIN_HTTP" in fault
+        _read(WEB_ADDRESS=address, WEB_PLAIN_HTTP="true")
+        _read(WEB_ADDRESS=address, WEB_TLS_CERTIFICATE="/x.crt", WEB_TLS_KEY="/x.key")
+
+
+@pytest.mark.parametrize(
+    "address", ["", "127.0.0.1:80", "http://localhost", "a b", "-x", "1.2.3", "999.1.1.1", "x" * 64]
+)
+def test_what_is_no_address_is_refused(address: str) -> None:
+    assert _faults(WEB_ADDRESS=address) == (
+        "ROTATOR_WEB_ADDRESS: must be an IP address or a host name, without a port",
+    )
+
+
+@pytest.mark.parametrize("given", ["WEB_TLS_CERTIFICATE", "WEB_TLS_KEY"])
+def test_a_certificate_and_its_key_come_together(given: str) -> None:
+    (missing,) = {"WEB_TLS_CERTIFICATE", "WEB_TLS_KEY"} - {given}
+    assert _faults(**{given: "/x.pem"}) == (f"ROTATOR_{missing}: TLS takes both a certificate and its key, or neither",)
+
+
+def test_trusted_proxies_are_addresses_and_networks_and_never_everybody_by_a_star() -> None:
+    assert _read().web_trusted_proxies == ()
+    assert _read(WEB_TRUSTED_PROXIES="10.0.0.1, 172.16.0.0/12,").web_trusted_proxies == ("10.0.0.1/32", "172.16.0.0/12")
+    for wrong in ("*", "proxy.internal", "10.0.0.1/8", "10.0.0.0/99"):
+        (fault,) = _faults(WEB_TRUSTED_PROXIES=wrong)
+        assert fault.startswith("ROTATOR_WEB_TRUSTED_PROXIES: must be IP addresses")
+
+
+def test_what_is_opened_to_http_is_nothing_until_it_is_named(tmp_path: Path) -> None:
+    made = _read()
+    assert (made.web_folders, made.web_variables, made.web_identities) == ((), (), False)
+    made = _read(WEB_FOLDERS=f"{tmp_path}, /srv/app,", WEB_VARIABLES="CACHE_PASSWORD", WEB_IDENTITIES="true")
+    assert (made.web_folders, made.web_variables) == ((tmp_path, Path("/srv/app")), ("CACHE_PASSWORD",))
+    assert made.web_identities
+    faults = _faults(WEB_FOLDERS="/srv/app,here", WEB_VARIABLES="ROTATOR_MASTER_KEY", WEB_IDENTITIES="aws")
+    assert [fault.partition(":")[0] for fault in faults] == [
+        "ROTATOR_WEB_FOLDERS",
+        "ROTATOR_WEB_VARIABLES",
+        "ROTATOR_WEB_IDENTITIES",
+    ]
+
+
+def test_what_is_ours_alone_is_known_by_its_place(tmp_path: Path) -> None:
+    (tmp_path / "broker").write_text("redis://127.0.0.1:1/0")
+    made = _read(DATA_DIR="/d", BROKER_URL_FILE=str(tmp_path / "broker"), WEB_TLS_CERTIFICATE="/c", WEB_TLS_KEY="/k")
+    assert set(made.own_places) == {Path("/d"), Path("/d/rotator.sqlite3"), tmp_path / "broker", Path("/c"), Path("/k")}

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from tasks.rotation.delivering import in_service
-from tasks.rotation.errors import Broken, RateLimited, RotatorError, Unavailable
+from tasks.rotation.checking import in_service
+from tasks.rotation.errors import Broken, DestinationBusy, RateLimited, RotatorError, Unavailable
 from tasks.rotation.model import KeyVersion, Reason, VersionState
 from tasks.rotation.policy import Policy
 from tasks.rotation.ports import Lease
@@ -33,8 +33,10 @@ def turn(installation: Installation) -> Turn:
         ids=rotator.ids,
         actor="worker",
         log=installation.log.info,
+        monotonic_s=installation.clock.monotonic,
     )
-    return Turn(world, Lease(installation.rotation_ids["web"], "worker", 1, 0.0), installation.snapshot())
+    lease = Lease(installation.rotation_ids["web"], "worker", 1, 0.0)
+    return Turn(world, lease, installation.snapshot(), installation.clock.monotonic())
 
 
 def test_only_an_active_version_whose_key_is_stored_is_in_service(turn: Turn) -> None:
@@ -57,7 +59,7 @@ def test_a_version_that_was_never_created_has_no_hash() -> None:
     [
         (RateLimited("slow down", retry_after=MINUTE), "mint", MINUTE),
         (Unavailable("later", retry_after=MINUTE), "disable", MINUTE),
-        (RateLimited("slow down", retry_after=MINUTE), "deliver", None),
+        (DestinationBusy("slow down", retry_after=MINUTE), "disable", None),
         (Unavailable("later"), "mint", None),
         (Broken("no"), "mint", None),
     ],
@@ -74,3 +76,14 @@ def test_a_limit_without_a_time_pauses_the_connection_until_the_next_attempt(tur
     change = turn.failure(in_service(turn), RateLimited("slow down"), step="prove")
     assert change.pause_connection_until == change.versions[0][1].attempt.next_at
     assert change.pause_connection_until is not None
+
+
+def test_what_ends_a_process_is_no_answer_of_the_work(turn: Turn) -> None:
+    stopping = replace(turn, world=replace(turn.world, stop_on=(TimeoutError,)))
+
+    def stop() -> None:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        stopping.tried(stop)
+    assert isinstance(turn.tried(stop), Broken)

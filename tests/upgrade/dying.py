@@ -1,7 +1,7 @@
 """Run as a process: lets a migration die at each of its statements, as from ``kill -9``, until one lives to its end.
 
-``python -m tests.upgrade.dying upgrade|downgrade`` prints, as JSON, how many died, and after which of them the database
-was not as before.
+``python -m tests.upgrade.dying upgrade|downgrade [MIGRATIONS]`` prints, as JSON, how many died, and after which of them
+the database was not as before. With a folder of migrations it is the release that has these.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from itertools import count
+from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from config.settings import settings
+from tasks.store import schema
 from tasks.store.sql_store import open_store
 from tests.contract.state.scene import Rows
 
@@ -58,6 +60,10 @@ def _die_at(number: int) -> None:
         sa.event.listen(sa.Engine, event, step)
 
 
+def _be(migrations: Path) -> None:
+    schema.MIGRATIONS = migrations  # type: ignore[misc]  # a process of its own, for a release of the past
+
+
 def play(act: str, look: Callable[[], str] = content) -> tuple[int, list[int]]:
     """How many died, and after whose death something was other than before."""
     before = look()
@@ -71,4 +77,7 @@ def play(act: str, look: Callable[[], str] = content) -> tuple[int, list[int]]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(play(sys.argv[1])))
+    act, *folder = sys.argv[1:]
+    for each in folder:
+        _be(Path(each))
+    print(json.dumps(play(act)))

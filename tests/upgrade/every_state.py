@@ -5,8 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from tasks.operations.requests import RotationRequest, RotationUpdate, ScheduleRequest
-from tasks.rotation.model import Removal
+import sqlalchemy as sa
+
+from config.secret import Secret
+from tasks.operations.requests import DestinationRequest, RotationRequest, RotationUpdate, ScheduleRequest
+from tasks.rotation.model import Attempt, OnDrift, Removal
+from tasks.rotation.wording import Level
 from tests.steered.installation import CONNECTION, LONG, Installation
 from tests.steered.taps import Passing, Side
 from tests.steered.truth import Truth
@@ -16,6 +20,8 @@ DEAD: Final = "repaired"
 """The rotation whose active key a person deleted at OpenRouter."""
 BLOCKED: Final = "blocked.env"
 """A destination at which nothing can be written until ``let_go``."""
+DEPARTING: Final = "departing.env"
+"""One that was removed, and from which the key cannot be taken away until then."""
 
 
 def live_every_way(installation: Installation) -> None:
@@ -25,7 +31,10 @@ def live_every_way(installation: Installation) -> None:
     _undo_and_condemn(installation)
     _interrupt(installation)
     _ask(installation)
+    _look_after(installation)
     _fail(installation)
+    _ask_over_http(installation)
+    _tell(installation)
     installation.rotator.store.record_tick()
 
 
@@ -47,7 +56,8 @@ def watch(installation: Installation) -> Truth:
 def let_go(installation: Installation) -> None:
     """Take away what keeps the rotations from going on."""
     installation.faults.clear()
-    installation.file(BLOCKED).rmdir()
+    for blocked in (BLOCKED, DEPARTING):
+        installation.file(blocked).rmdir()
 
 
 def _create(installation: Installation, name: str, **order: object) -> None:
@@ -151,3 +161,77 @@ def _fail(installation: Installation) -> None:
     installation.fail("status", "POST", "/keys", status=429, retry_after=600, times=1)
     _served(installation, "limited")
     installation.rotator.store.claim_due(2)
+
+
+def _look_after(installation: Installation) -> None:
+    """A destination that versions may do without and that is only told of, and one that is being withdrawn from."""
+    _served(installation, "moving", files=("moving.env", DEPARTING))
+    spare = DestinationRequest(installation.destination("spare.env"), optional=True, on_drift=OnDrift.REPORT)
+    leaving = RotationUpdate(
+        add_publish=(spare,), remove_publish=(f"dotenv:{installation.file(DEPARTING)}",), withdraw=True
+    )
+    installation.operations.update_rotation("moving", leaving)
+    installation.file(DEPARTING).unlink()
+    installation.file(DEPARTING).mkdir()
+    installation.advance("moving")
+    with installation.database.write() as connection:
+        for statement in _LOOKED_AFTER:
+            connection.execute(sa.text(statement))
+
+
+_LOOKED_AFTER: Final = (
+    "UPDATE destinations SET check_at = 1 WHERE label LIKE '%moving.env'",
+    "UPDATE deliveries SET receipt = 'accepted' WHERE delivered_at IS NOT NULL",
+    "UPDATE deliveries SET drifted_at = 1 WHERE destination_id IN"
+    " (SELECT id FROM destinations WHERE label LIKE '%spare.env')",
+)
+"""What hourly looks, and destinations that show no values, leave."""
+
+
+def _ask_over_http(installation: Installation) -> None:
+    """Labels; tokens that were used, that end, and one that was revoked; a session, an answer, a count."""
+    operations = installation.operations
+    _, text = operations.create_token("shop", "consumer", rotations=("web",), expires="90d")
+    installation.rotator.store.tokens.holder(text.reveal())
+    operations.create_token("former", "admin")
+    operations.revoke_token("former")
+    with installation.database.write() as connection:
+        for statement in _OVER_HTTP:
+            connection.execute(sa.text(statement))
+
+
+_OVER_HTTP: Final = (
+    "UPDATE connections SET project_id = 'p1' WHERE name = 'main'",
+    "UPDATE rotations SET description = 'ours', project_id = 'p1', environment = 'prod', secret_path = '/',"
+    " updated_at = 1 WHERE name = 'web'",
+    "INSERT INTO sessions (id_hash, token_id, started_at, seen_at)"
+    " SELECT 'a', id, 1, 2 FROM api_tokens WHERE name = 'shop'",
+    "INSERT INTO answers (token_id, key_hash, request_hash, status, body, at)"
+    " SELECT id, 'a', 'b', 200, '{}', 1 FROM api_tokens WHERE name = 'shop'",
+    "INSERT INTO tallies (name, labels, amount) VALUES ('calls', '{}', 1.5)",
+)
+"""What the web's own parts write, as they leave it."""
+
+
+def _tell(installation: Installation) -> None:
+    """Somebody who was told and then could not be, while a worker tries."""
+    rotator = installation.rotator
+    rotator.store.notice_targets.insert(
+        "ops",
+        "json",
+        Secret("json://127.0.0.1:1"),
+        level=Level.WARNING,
+        rotation_ids=(installation.rotation_ids["web"],),
+        actor="test",
+    )
+    rotator.store.desk.append(rotator.store.outbox.page(0, limit=1)[0].event)
+    claimed = rotator.store.outbox.claim(but=())
+    assert claimed is not None
+    further = rotator.store.outbox.advance(claimed, claimed.told_through + 1)
+    assert further is not None
+    later = installation.clock.now() + HOUR
+    attempt = Attempt(3, later, "try-again", "It is away.", "Wait.")
+    rotator.store.outbox.put_off(further, attempt, through=further.told_through)
+    with installation.database.write() as connection:
+        connection.execute(sa.text("UPDATE notice_targets SET claimed_until = 1"))
+        connection.execute(sa.text("UPDATE key_versions SET warn_at = 1, warned_at = 1 WHERE state = 'deleted'"))

@@ -1,4 +1,7 @@
-"""The release before, as it really was: the source of the last commit that did not have the newest migration."""
+"""The release before, as it really was: the source of the last commit that did not have the newest migration.
+
+So a migration is committed with, or before, whatever else its release changes in the product.
+"""
 
 from __future__ import annotations
 

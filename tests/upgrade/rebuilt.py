@@ -41,7 +41,7 @@ def rebuild(engine: sa.Engine, revision: str) -> Content:
 def _insert(connection: sa.Connection, table: sa.Table, row: dict[str, Any]) -> None:
     """As the driver gave it: what SQLAlchemy knows of types is left out."""
     columns = ", ".join(f'"{name}"' for name in row)
-    values = tuple(Json(v) if isinstance(v, dict) else v for v in row.values())
+    values = tuple(Json(v) if isinstance(v, dict | list) else v for v in row.values())
     sign = "%s" if connection.dialect.name == "postgresql" else "?"
     signs = ", ".join([sign] * len(row))
     connection.exec_driver_sql(f'INSERT INTO "{table.name}" ({columns}) VALUES ({signs})', values)

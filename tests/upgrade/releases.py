@@ -63,17 +63,27 @@ class Releases:
         self.be(revision)
 
     def be(self, revision: str) -> None:
-        """Be the release that needs this schema: ours, or one that was added."""
-        if revision == NEWEST:
-            self._monkeypatch.setattr(schema, "MIGRATIONS", OURS)
-            return
+        """Be the release that needs this schema: ours, one before it, or one that was added."""
+        self._monkeypatch.setattr(schema, "MIGRATIONS", OURS if revision == NEWEST else self.migrations_of(revision))
+
+    def migrations_of(self, revision: str) -> Path:
+        """A folder with the migrations of the release that needs this schema."""
         folder = self._folder / revision
         shutil.copytree(OURS, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        if revision in revisions():
+            for later in revisions()[revisions().index(revision) + 1 :]:
+                _file_of(later, folder).unlink()
+            return folder
         for name, text in self._made:
             (folder / "versions" / f"{name}.py").write_text(text)
             if name == revision:
                 break
-        self._monkeypatch.setattr(schema, "MIGRATIONS", folder)
+        return folder
+
+
+def _file_of(revision: str, folder: Path) -> Path:
+    (found,) = (folder / "versions").glob(f"{revision}_*.py")
+    return found
 
 
 def migrate(engine: sa.Engine, revision: str) -> None:

@@ -14,17 +14,34 @@ import sqlalchemy as sa
 from config.secret import Secret
 from tasks.rotation.errors import OperatorNeeded
 from tasks.rotation.model import Reason, Removal, VersionState
+from tasks.store import schema
 from tasks.store.sql_store import SqlStore
 from tests.contract.state.scene import Rows
 from tests.steered.installation import CONNECTION, Installation, steered
 from tests.steered.truth import Truth
 from tests.upgrade.every_state import let_go, live_every_way, watch
 from tests.upgrade.rebuilt import Content, content, rebuild
-from tests.upgrade.releases import NEWEST, migrate, revisions
+from tests.upgrade.releases import NEWEST, Releases, migrate, revisions
 
 A_WHILE: Final = timedelta(minutes=16)
 """Longer than a lease, and than the time in which a worker that was seen counts as running."""
 OLDER: Final = revisions()[:-1]
+STARTS_EMPTY: Final[dict[str, tuple[str, ...]]] = {
+    "connections": ("project_id",),
+    "rotations": ("description", "project_id", "environment", "secret_path", "updated_at"),
+    "key_versions": ("warn_at", "warned_at"),
+    "destinations": (
+        *("optional", "on_drift", "leaving", "check_at"),
+        *("attempts", "next_attempt_at", "error_family", "error", "remedy"),
+    ),
+    "deliveries": ("attempts", "next_attempt_at", "error_family", "remedy", "receipt", "drifted_at"),
+    "api_tokens": (),
+    "sessions": (),
+    "answers": (),
+    "tallies": (),
+    "notice_targets": (),
+}
+"""What a migration adds and cannot fill: tables, and columns of tables that there were."""
 
 
 @pytest.fixture
@@ -66,14 +83,27 @@ def _every_column_holds_something(rows: Content) -> None:
         assert not empty, f"nothing is in {empty} of {table}"
 
 
+def _what_is_known_is_filled_in(newer: Content, older: Content) -> None:
+    """A new column is filled from what there is, unless nobody can have said yet what it holds."""
+    made = {
+        table: [c for c in lines[0] if c not in STARTS_EMPTY.get(table, ())] for table, lines in newer.items() if lines
+    }
+    assert set(newer) - set(made) <= set(STARTS_EMPTY)
+    known = {table: [{c: line[c] for c in made[table]} for line in newer[table]] for table in made}
+    assert set(known) >= set(older)
+    _every_column_holds_something(known)
+
+
 def _as_before(before: Content, after: Content) -> Content:
     """What is ``after`` of the tables and columns that there were ``before``."""
     return {table: [{c: row[c] for c in before[table][0]} for row in after[table]] for table in before}
 
 
 def _goes_on(installation: Installation, truth: Truth) -> None:
-    """To its rest, where every promise holds; and once more from there."""
+    """To its rest, where every promise holds; and once more from there. An older release knows of no destination that
+    is leaving: it takes that one for one of its own."""
     let_go(installation)
+    installation.operations.rotate("moving")
     installation.run_until_rest()
     truth.excused.clear()
     truth.check_rest()
@@ -87,25 +117,47 @@ def _goes_on(installation: Installation, truth: Truth) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("revision", OLDER)
 def test_every_state_of_an_older_schema_goes_up_down_and_up_again_and_then_on(
-    revision: str, lived: tuple[Installation, Truth], engine: sa.Engine
+    revision: str, lived: tuple[Installation, Truth], engine: sa.Engine, releases: Releases
 ) -> None:
     installation, truth = lived
     store = installation.rotator.store
+    _every_column_holds_something(content(engine))
     older = rebuild(engine, revision)
     _every_state_is_there(older)
     _every_column_holds_something(older)
-    assert store.upgrade() == NEWEST
+    releases.be(_after(revision))
+    assert store.upgrade() == _after(revision)
     newer = content(engine)
-    _every_column_holds_something(newer)
+    _what_is_known_is_filled_in(newer, older)
     assert _as_before(older, newer) == older
     installation.clock.move(A_WHILE)
-    while store.schema() != revision:
-        store.downgrade()
-    assert content(engine) == older
-    assert store.upgrade() == NEWEST
+    assert _taken_back(store, engine) == (older if _loses_nothing(_after(revision)) else newer)
+    assert store.upgrade() == _after(revision)
     assert content(engine) == newer
+    releases.be(NEWEST)
+    assert store.upgrade() == NEWEST
+    assert _as_before(newer, content(engine)) == newer
     installation.rotator.check()
     _goes_on(installation, truth)
+
+
+def _after(revision: str) -> str:
+    return revisions()[revisions().index(revision) + 1]
+
+
+def _loses_nothing(revision: str) -> bool:
+    return bool(schema.migrations()[revision].reversible)
+
+
+def _taken_back(store: SqlStore, engine: sa.Engine) -> Content:
+    """What there is after the step back; the same as before it where something would be lost."""
+    found = str(store.schema())
+    if _loses_nothing(found):
+        store.downgrade()
+    else:
+        with pytest.raises(OperatorNeeded, match="something would be lost"):
+            store.downgrade()
+    return content(engine)
 
 
 def test_a_key_that_two_rotations_hold_is_not_upgraded_over(store: SqlStore, rows: Rows) -> None:

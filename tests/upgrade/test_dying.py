@@ -7,14 +7,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tasks.store import schema
 from tasks.store.sql_store import SqlStore
 from tests.contract.state.scene import Rows
 from tests.habits.house import TOP
-from tests.upgrade.releases import NEWEST, migrate, revisions
+from tests.upgrade.releases import NEWEST, Releases, migrate, revisions
 
 pytestmark = pytest.mark.timeout(400)
 PATIENCE_S = 300
@@ -23,9 +25,9 @@ LEAST = 3
 """Statements of the smallest migration: it looks where it stands, changes something and notes it."""
 
 
-def _killed_at_every_statement(act: str, environment: Mapping[str, str]) -> tuple[int, list[int]]:
+def _killed_at_every_statement(act: str, environment: Mapping[str, str], *migrations: Path) -> tuple[int, list[int]]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("ROTATOR_")}
-    command = [sys.executable, "-m", "tests.upgrade.dying", act]
+    command = [sys.executable, "-m", "tests.upgrade.dying", act, *map(str, migrations)]
     ran = subprocess.run(
         command,
         check=False,
@@ -54,12 +56,20 @@ def test_an_upgrade_that_is_killed_at_any_statement_changes_nothing(
     assert store.schema() == NEWEST
 
 
+REVERSIBLE = [
+    name for name, migration in schema.migrations().items() if migration.reversible and name != revisions()[0]
+]
+
+
+@pytest.mark.parametrize("revision", REVERSIBLE)
 def test_a_step_back_that_is_killed_at_any_statement_changes_nothing(
-    environment: Mapping[str, str], store: SqlStore
+    revision: str, environment: Mapping[str, str], store: SqlStore, releases: Releases
 ) -> None:
+    releases.be(revision)
     store.upgrade()
-    deaths, changed = _killed_at_every_statement("downgrade", environment)
+    deaths, changed = _killed_at_every_statement("downgrade", environment, releases.migrations_of(revision))
     assert deaths > LEAST
     assert changed == []
-    assert store.schema() == revisions()[-2]
+    assert store.schema() == revisions()[revisions().index(revision) - 1]
+    releases.be(NEWEST)
     assert store.upgrade() == NEWEST

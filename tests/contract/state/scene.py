@@ -29,6 +29,8 @@ from tasks.wiring import Rotator
 
 START: Final = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DAY: Final = timedelta(days=1)
+PAST_A_DAY: Final = DAY + timedelta(seconds=10)
+"""Overlap and cooling count from the end of a step, which takes a few milliseconds here."""
 
 Answer = TypeVar("Answer")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import logging
 import traceback
@@ -21,9 +22,11 @@ from tasks.operations.requests import RotationUpdate
 from tasks.providers.openrouter.emulator import EmulatorServer, Ending, Fault, FaultKind
 from tasks.rotation.errors import RotatorError
 from tasks.rotation.model import Removal
+from tasks.wiring import Rotator
 from tests.contract.state.scene import DAY, Clock, Rows, order, renew_master_key
 from tests.leaks.hunt import Hunt
 from tests.leaks.takers import dump_postgresql
+from tests.unit.told_here import Receiver, http_receiver
 
 USER = "rotator-canary-test"
 
@@ -71,6 +74,41 @@ def cache(redis_url: str, canary: str) -> Iterator[Cache]:
         admin.acl_deluser(USER)
 
 
+@dataclass(frozen=True)
+class Told:
+    """Somebody who is told of everything, at an address with a password."""
+
+    receiver: Receiver
+    rotator: Rotator
+    canary: str
+
+    def begin(self, operations: Operations) -> list[str]:
+        """Have them told; what the operator is shown, failures included."""
+        address = Secret(f"json://user:{self.canary}-told@127.0.0.1:{self.receiver.port}/{self.canary}")
+        self.receiver.status = 403
+        shown = [_failed(lambda: operations.add_notice_target("ops", address, test=True))]
+        self.receiver.status = 200
+        shown.append(repr(operations.add_notice_target("ops", address, test=True)))
+        shown.append(_failed(lambda: operations.update_notice_target("ops", address=Secret(f"x://{self.canary}"))))
+        return shown
+
+    def tell(self, operations: Operations) -> list[str]:
+        """Tell them what happened, at the second attempt."""
+        self.receiver.status, self.receiver.answer = 500, self.canary.encode()
+        self.rotator.notifier.tell(going_on=lambda: True)
+        shown = [repr(operations.list_notice_targets()), repr(operations.status())]
+        self.receiver.status = 200
+        operations.test_notice_target("ops")
+        assert self.rotator.notifier.tell(going_on=lambda: True) >= 1
+        return [*shown, repr(self.receiver.taken)]
+
+
+@pytest.fixture
+def told(rotator: Rotator, canary: str) -> Iterator[Told]:
+    with http_receiver() as receiver:
+        yield Told(receiver, rotator, canary)
+
+
 def _failed(act: Callable[[], object]) -> str:
     with pytest.raises(RotatorError) as refused:
         act()
@@ -85,15 +123,17 @@ def _life(  # noqa: PLR0917 - fixtures
     clock: Clock,
     cache: Cache,
     file: Path,
+    told: Told,
 ) -> list[str]:
     """Everything that can happen to a rotation; what its operator was shown meanwhile."""
     openrouter.faults.add(Fault(kind=FaultKind.STATUS, status=401, times=1, body=management_key.reveal()))
     shown = [_failed(lambda: operations.create_connection("prod", management_key))]
     operations.create_connection("prod", management_key)
+    shown += told.begin(operations)
     publish = (Secret(f"dotenv:{file}"), Secret(cache.target))
     operations.create_rotation(order(initial=True, publish=publish))
     operations.advance_here("web")
-    shown.append(_failed(lambda: operations.update_rotation("web", RotationUpdate(add_publish=(publish[1],)))))
+    shown.append(_failed(lambda: operations.update_rotation("web", RotationUpdate(add_publish=(publish[1],) * 2))))
     cache.refuse()
     operations.rotate("web")
     operations.advance_here("web")
@@ -111,6 +151,7 @@ def _life(  # noqa: PLR0917 - fixtures
     renew_master_key(operations, settings)
     operations.check_connections()
     shown.append(repr(operations.reconcile()))
+    shown += told.tell(operations)
     shown.append(repr(operations.reveal_key("web")))
     return shown
 
@@ -127,14 +168,17 @@ def test_no_secret_is_found_outside_its_place(  # noqa: PLR0917 - fixtures
     settings: Settings,
     rows: Rows,
     canary: str,
+    told: Told,
 ) -> None:
     file = tmp_path / "app.env"
-    shown = _life(operations, settings, management_key, openrouter, clock, cache, file)
+    shown = _life(operations, settings, management_key, openrouter, clock, cache, file, told)
+    assert any(canary in base64.b64decode(c.partition(" ")[2]).decode() for c in told.receiver.credentials)
+    assert any("in service" in title or "notices since" in title for title in told.receiver.titles)
     assert canary in file.read_text()
     assert canary.encode() in (cache.admin.get(cache.key) or b"")
     assert canary in operations.reveal_key("web").reveal()
-    shown += [repr(operations.status()), repr(operations.history("web")), repr(operations.events(limit=10_000))]
-    assert len(operations.events(limit=10_000)) > 40
+    shown += [repr(operations.status()), repr(operations.history("web")), repr(operations.events(limit=1000))]
+    assert len(operations.events(limit=1000)) > 40
     operations.delete_rotation("web", Removal.REVOKE_KEYS)
     shown += [repr(operations.status()), repr(rows.all())]
     hunt = Hunt(canary)

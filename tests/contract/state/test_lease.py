@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from config.secret import Secret
 from tasks.operations import Operations
 from tasks.rotation.errors import LeaseLost, Overtaken
-from tasks.rotation.model import Delivery, Event, Rotation, VersionState
+from tasks.rotation.model import Attempt, Delivery, Event, Rotation, VersionState
 from tasks.rotation.ports import Change, Lease
 from tasks.wiring import Rotator
 from tests.contract.state.scene import (
@@ -247,8 +247,9 @@ def test_a_delivery_is_one_row_however_often_it_is_told(
     lease, version = _take(rotator, snapshot.rotation), version_of(snapshot.rotation, 1)
     rotator.store.leased.commit(lease, Change(versions=((None, version),)))
     (destination,) = snapshot.destinations
-    for delivered_at, error in ((None, "refused"), (START, None)):
-        delivery = Delivery(version.id, destination.id, delivered_at, error)
+    failed = Attempt(3, START, "try-again", "refused", "wait")
+    for delivered_at, attempt, receipt in ((None, failed, None), (START, Attempt(), "as of today")):
+        delivery = Delivery(version.id, destination.id, delivered_at, attempt, receipt, delivered_at)
         rotator.store.leased.commit(lease, Change(deliveries=(delivery,)))
         assert rotator.store.leased.load(lease).deliveries == (delivery,)
     assert rows.one("SELECT count(*) FROM deliveries") == 1

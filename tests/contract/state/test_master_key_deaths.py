@@ -165,6 +165,7 @@ def scene(  # noqa: PLR0917 - fixtures
     operations.create_connection("prod", management_key)
     operations.create_rotation(order(initial=True, publish=(Secret(f"dotenv:{file}"),)))
     operations.advance_here("web")
+    rotator.tally.flush()  # else its alarm goes off in a thread of its own, and may be the one that is killed
     key = str(dotenv_values(file)["OPENROUTER_API_KEY"])
     texts = {"management key": management_key.reveal(), "target": str(file), "key": key}
     return Scene(environment, settings, rotator.store, texts)

@@ -16,6 +16,7 @@ from config.secret import Secret
 from config.settings import Settings, read_settings
 from tasks.operations import Operations
 from tasks.rotation.errors import CannotDecrypt, OperatorNeeded, Unavailable
+from tasks.rotation.wording import Level
 from tasks.store import sealed
 from tasks.store.sql_store import open_store
 from tasks.wiring import Rotator
@@ -30,6 +31,7 @@ from tests.contract.state.scene import (
 )
 
 KEY = Secret(f"emulator-{token_hex(8)}")
+ADDRESS = Secret(f"json://user:{token_hex(8)}@h/")
 
 
 def _ring(settings: Settings) -> tuple[bytes, ...]:
@@ -49,8 +51,10 @@ def environment(environment: Mapping[str, str], kind: str) -> Mapping[str, str]:
 
 @pytest.fixture
 def ids(rotator: Rotator, operations: Operations, tmp_path: Path) -> dict[str, str]:
-    """One ciphertext of each kind: a management key and a destination's target beside the installation's check."""
+    """One ciphertext of each kind: a management key, a destination's target and the address of somebody who is told,
+    beside the installation's check."""
     connection = add_connection(rotator, key=KEY)
+    rotator.store.notice_targets.insert("ops", "json", ADDRESS, level=Level.INFO, rotation_ids=None, actor="test")
     operations.create_rotation(order(publish=(Secret(f"dotenv:{tmp_path}/.env"),)))
     (destination,) = rotator.store.rotations.get("web").destinations
     return {"connection": connection, "destination": destination.id}
@@ -59,14 +63,15 @@ def ids(rotator: Rotator, operations: Operations, tmp_path: Path) -> dict[str, s
 def _opens(rotator: Rotator, ids: Mapping[str, str]) -> bool:
     rotator.check()
     target = rotator.store.leased.target(ids["destination"])
-    return rotator.store.leased.management_key(ids["connection"]) == KEY and target.reveal().endswith(".env")
+    told = rotator.store.notice_targets.address("ops") == ADDRESS
+    return told and rotator.store.leased.management_key(ids["connection"]) == KEY and target.reveal().endswith(".env")
 
 
 def test_afterwards_the_new_key_alone_opens_everything(
     rotator: Rotator, operations: Operations, settings: Settings, ids: dict[str, str]
 ) -> None:
     before = _ring(settings)
-    assert renew_master_key(operations, settings) == 3
+    assert renew_master_key(operations, settings) == 4
     assert _ring(settings)[1:] == before
     assert _opens(rotator, ids)
     _keep_only_the_first_key(settings)
@@ -115,7 +120,7 @@ def test_who_is_interrupted_after_the_ring_was_written_resumes(
     interrupted = _ring(settings)
     assert len(interrupted) == 2
     assert _opens(rotator, ids)
-    assert operations.rotate_master_key() == 3
+    assert operations.rotate_master_key() == 4
     assert _ring(settings) == interrupted
     _keep_only_the_first_key(settings)
     assert _opens(rotator, ids)
@@ -145,7 +150,7 @@ def test_a_ring_of_which_other_machines_have_a_copy_is_never_changed(
                 Operations(here).rotate_master_key()
             assert copies["here"].read_text() == ring
         copies["here"].write_text(f"{new}\n{old}")
-        assert Operations(here).rotate_master_key() == 3
+        assert Operations(here).rotate_master_key() == 4
         assert _opens(here, ids)
         assert _opens(there, ids)
 
@@ -205,7 +210,7 @@ def test_a_ring_by_variable_is_resealed_under_its_first_key(
 
     with closing(opened(f"{new},{old}")) as both:
         assert _opens(both, ids)
-        assert Operations(both).rotate_master_key() == 3
+        assert Operations(both).rotate_master_key() == 4
     with closing(opened(new)) as alone:
         assert _opens(alone, ids)
         with pytest.raises(OperatorNeeded, match="not ours to change"):

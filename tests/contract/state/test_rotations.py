@@ -16,13 +16,14 @@ import pytest
 from config.secret import Secret
 from tasks import jobs
 from tasks.operations import Operations
-from tasks.operations.requests import RotationUpdate, ScheduleRequest
+from tasks.operations.requests import DestinationRequest, RotationUpdate, ScheduleRequest
 from tasks.operations.views import EventView
 from tasks.providers.openrouter.emulator import EmulatorServer
 from tasks.rotation.errors import Conflict, InvalidInput, NotFound, RotatorError, Unavailable
-from tasks.rotation.model import LimitReset, Reason, Removal, VersionState
+from tasks.rotation.model import LimitReset, OnDrift, Reason, Removal, VersionState
+from tasks.rotation.ports import Change
 from tasks.wiring import Rotator
-from tests.contract.state.scene import DAY, START, Clock, Rows, add_connection, at_once, order
+from tests.contract.state.scene import DAY, PAST_A_DAY, START, Clock, Rows, add_connection, at_once, order
 
 WORKSPACE = "0b51ed45-0fd0-4c22-a1c4-0a3b8f6f3c11"
 
@@ -114,7 +115,9 @@ def test_what_is_wrong_is_named_by_its_option_and_nothing_is_stored(
     before = rows.all()
     with pytest.raises(InvalidInput) as refused:
         ready.create_rotation(order(**changes))
-    assert refused.value.field == field
+    with pytest.raises(InvalidInput) as foreseen:
+        ready.preview_rotation(order(**changes))
+    assert refused.value.field == foreseen.value.field == field
     assert refused.value.remedy or field == "--window"
     assert rows.all() == before
     assert not [call for call in openrouter.account.calls if call.method != "GET"]
@@ -147,8 +150,9 @@ def test_a_destination_is_tried_before_it_is_stored(ready: Operations, rows: Row
 
 
 def test_one_destination_twice_is_refused_whole(ready: Operations, rows: Rows, file: Path) -> None:
+    """In one request; in a later one it changes the destination that is there."""
     before = rows.all()
-    with pytest.raises(Conflict, match="already"):
+    with pytest.raises(Conflict, match="named twice"):
         ready.create_rotation(order(initial=True, publish=(Secret(f"dotenv:{file}"),) * 2))
     assert rows.all() == before
 
@@ -294,7 +298,7 @@ def test_an_adopted_key_is_retired_like_one_of_ours(
     ready.advance_here("web")
     assert _states(ready) == [(1, "retiring"), (2, "active")]
     for _ in range(2):
-        clock.advance(DAY)
+        clock.advance(PAST_A_DAY)
         ready.advance_here("web")
     assert _states(ready) == [(1, "deleted"), (2, "active")]
     assert key_hash not in openrouter.account.existing()
@@ -434,30 +438,48 @@ def test_an_update_takes_effect_and_is_told_without_its_values(live: Operations,
         "web", RotationUpdate(limit_usd=3.0, limit_reset="daily", add_publish=(Secret(f"dotenv:{other}"),))
     )
     assert (view.parameters.limit_usd, view.parameters.limit_reset) == (3.0, LimitReset.DAILY)
-    event = live.events()[-1]
-    assert (event.name, event.why) == ("rotation_updated", "changed limit usd, limit reset, add publish")
+    changed, added = live.events()[-2:]
+    assert (changed.name, changed.why) == ("rotation_updated", "changed limit usd, limit reset")
+    assert (added.name, added.detail["destination"]) == ("destination_added", f"dotenv:{other}")
     live.advance_here("web")
     assert live.reveal_key("web").reveal() in other.read_text()
     assert [d.version for d in live.show_rotation("web").destinations] == [1, 1]
     view = live.update_rotation("web", RotationUpdate(limit_usd=None, remove_publish=(f"dotenv:{other}",)))
     assert (view.parameters.limit_usd, view.parameters.limit_reset) == (None, None)
     assert [d.label for d in view.destinations] == [f"dotenv:{file}"]
+    assert [e.name for e in live.events()][-2:] == ["rotation_updated", "destination_removed"]
 
 
 @pytest.mark.parametrize(
     "update",
     [
         RotationUpdate(key_name="new", remove_publish=("dotenv:/nowhere",)),
-        RotationUpdate(key_name="new", add_publish=(Secret("dotenv:FILE"),)),
+        RotationUpdate(key_name="new", remove_publish=("dotenv:/nowhere",), withdraw=True),
+        RotationUpdate(key_name="new", add_publish=(Secret("dotenv:NEW"), Secret("dotenv:NEW"))),
     ],
-    ids=["a destination that is not there", "a destination that is there"],
+    ids=["a destination that is not there", "one to withdraw from that is not there", "a destination twice"],
 )
 def test_an_update_is_all_or_nothing(update: RotationUpdate, live: Operations, rows: Rows, file: Path) -> None:
-    added = tuple(Secret(text.reveal().replace("FILE", str(file))) for text in update.add_publish)
+    added = tuple(Secret(f"dotenv:{file}.new") for _ in update.add_publish)
     before = rows.all()
     with pytest.raises((NotFound, Conflict)):
         live.update_rotation("web", replace(update, add_publish=added))
     assert rows.all() == before
+
+
+def test_a_destination_that_is_there_is_changed_and_gets_the_current_key_anew(
+    live: Operations, rotator: Rotator, file: Path
+) -> None:
+    held, before = file.read_text(), rotator.store.rotations.get("web")
+    file.write_text("")
+    wanted = DestinationRequest(Secret(f"dotenv:{file}"), optional=True, on_drift=OnDrift.REPORT)
+    live.update_rotation("web", RotationUpdate(add_publish=(wanted,)))
+    (destination,) = rotator.store.rotations.get("web").destinations
+    assert destination == replace(before.destinations[0], optional=True, on_drift=OnDrift.REPORT)
+    live.advance_here("web")
+    assert file.read_text().splitlines()[-1] == held.splitlines()[-1]
+    told = [e for e in live.events(rotation="web") if e.name.startswith("destination_")]
+    assert [(e.name, dict(e.detail)["on_drift"]) for e in told] == [("destination_changed", "report")]
 
 
 def test_two_updates_at_once_do_not_undo_each_other(live: Operations, rotator: Rotator) -> None:
@@ -465,9 +487,9 @@ def test_two_updates_at_once_do_not_undo_each_other(live: Operations, rotator: R
     seen = rotator.store.rotations.get("web")
     live.update_rotation("web", RotationUpdate(limit_usd=3.0))
     slower = replace(seen.rotation, overlap=timedelta(hours=1))
-    event = replace(rotator.store.rotations.latest_events(seen.rotation.id, limit=1)[0].event, name="late")
+    event = replace(rotator.store.events.latest(seen.rotation.id, limit=1)[0].event, name="late")
     with pytest.raises(Conflict, match="changed by someone else"):
-        rotator.store.rotations.update(seen, slower, add=(), remove=(), event=event)
+        rotator.store.rotations.update(seen, slower, add=(), decide=lambda _: Change(events=(event,)))
     assert live.show_rotation("web").parameters.limit_usd == 3.0
 
 

@@ -25,7 +25,7 @@ from tasks.rotation.model import VersionState
 from tasks.store import refusals
 from tasks.store.cipher import Cipher, Place
 from tasks.wiring import Rotator
-from tests.contract.state.scene import DAY, Clock, Rows, add_connection, order, renew_master_key
+from tests.contract.state.scene import PAST_A_DAY, Clock, Rows, add_connection, order, renew_master_key
 from tests.leaks.hunt import Hunt
 
 REFUSED = "ciphertext_refused"
@@ -99,7 +99,7 @@ class Scene:
         return Cell(self.rows, "key_versions", "key_sealed", version_id, lambda: leased.key(version_id))
 
     def refusals(self) -> list[EventView]:
-        return [e for e in self.operations.events(limit=10_000) if e.name == REFUSED]
+        return [e for e in self.operations.events(limit=1000) if e.name == REFUSED]
 
     def at_openrouter(self) -> tuple[object, ...]:
         """All that ever changed something there."""
@@ -288,7 +288,7 @@ STEPS: dict[str, tuple[str, str]] = {
 
 def test_each_step_that_needs_it_waits_and_goes_on_once_it_is_right_again(scene: Scene) -> None:
     """Nothing is minted, disabled or deleted because of it, and what applications read is left alone."""
-    scene.clock.advance(DAY)
+    scene.clock.advance(PAST_A_DAY)
     for step, (name, failure) in STEPS.items():
         told, before = len(scene.refusals()), (scene.at_openrouter(), scene.published())
         if step == "mint":
@@ -298,7 +298,7 @@ def test_each_step_that_needs_it_waits_and_goes_on_once_it_is_right_again(scene:
             scene.operations.advance_here("web")
         assert (scene.at_openrouter(), scene.published()) == before, step
         (refused,) = scene.refusals()[told:]
-        assert [e.why for e in scene.operations.events(limit=10_000) if e.name == failure][-1] == refused.why
+        assert [e.why for e in scene.operations.events(limit=1000) if e.name == failure][-1] == refused.why
         assert scene.operations.show_rotation("web").attention
         scene.clock.advance(2 * HOUR)
         if step == "disable, destination":
@@ -344,8 +344,8 @@ def test_each_is_mended_without_a_backup_by_giving_it_again(scene: Scene, manage
     scene.operations.advance_here("web")
     assert scene.operations.current_key("web").version == 3
     assert scene.operations.reveal_key("web").reveal() == scene.published()
-    scene.clock.advance(DAY)
+    scene.clock.advance(PAST_A_DAY)
     scene.operations.advance_here("web")
-    scene.clock.advance(DAY)
+    scene.clock.advance(PAST_A_DAY)
     scene.operations.advance_here("web")
     assert [str(v.state) for v in scene.operations.history("web").versions] == ["deleted", "deleted", "active"]

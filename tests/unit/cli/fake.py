@@ -9,18 +9,22 @@ from datetime import UTC, datetime, timedelta
 from typer.testing import Result
 
 from config.secret import Secret
+from tasks.operations.notices import NoticeTargetView
 from tasks.operations.requests import RotationRequest, RotationUpdate
 from tasks.operations.views import (
     ConnectionView,
     CurrentKey,
-    DestinationView,
+    DeliveryView,
+    DestinationTrial,
     DryRun,
     DyingKey,
     EventView,
     HistoryView,
     RotateAnswer,
+    Rotations,
     RotationView,
     StatusView,
+    TokenView,
 )
 from tasks.rotation.errors import NotFound, RotatorError
 from tasks.rotation.model import (
@@ -28,11 +32,13 @@ from tasks.rotation.model import (
     ConnectionHealth,
     KeyParameters,
     KeyVersion,
+    OnDrift,
     Reason,
     Removal,
     VersionState,
 )
 from tasks.rotation.reconciling import Finding
+from tasks.rotation.wording import Level
 
 NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 CANARY = "canary-" + "c0ffee" * 4
@@ -92,9 +98,37 @@ def rotation_view(name: str = "web") -> RotationView:
         last_rotated_at=NOW,
         next_rotation_at=NOW + timedelta(days=30),
         upcoming=(NOW + timedelta(days=30), NOW + timedelta(days=60), NOW + timedelta(days=90)),
-        destinations=(DestinationView("dotenv", "dotenv:/srv/web/.env", 2, NOW, None),),
+        destinations=(delivery_view(),),
         created_at=NOW,
     )
+
+
+def delivery_view(**facts: object) -> DeliveryView:
+    usual: dict[str, object] = {
+        "kind": "dotenv",
+        "label": "dotenv:/srv/web/.env",
+        "version": 2,
+        "delivered_at": NOW,
+        "error": None,
+        "remedy": None,
+        "optional": False,
+        "on_drift": OnDrift.REPAIR,
+        "leaving": False,
+        "drifted_at": None,
+        "next_check_at": None,
+        "due": None,
+        "attempts": 0,
+        "next_attempt_at": None,
+    }
+    return DeliveryView(**usual | facts)  # type: ignore[arg-type]  # facts of several types
+
+
+def token_view(name: str = "shop") -> TokenView:
+    return TokenView(name, "0a1b2c3d4e5f", "consumer", ("web",), NOW, NOW + timedelta(days=90), None)
+
+
+def notice_target_view(name: str = "ops") -> NoticeTargetView:
+    return NoticeTargetView(name, "slack", Level.INFO, None, NOW, 0, None, None, None, NOW)
 
 
 @dataclass
@@ -102,9 +136,12 @@ class FakeOperations:
     """``Operations`` by shape. ``failure`` is raised by the next call instead of answering."""
 
     failure: Exception | None = None
+    places: tuple[DeliveryView, ...] = (delivery_view(),)
+    trials: tuple[DestinationTrial, ...] = (DestinationTrial("dotenv", "dotenv:/srv/web/.env", None),)
     asked: list[tuple[object, ...]] = field(default_factory=list)
     names: tuple[str, ...] = ("web",)
     paused: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
     states: list[VersionState] = field(default_factory=lambda: [VersionState.CREATED, VersionState.ACTIVE])
     current: int = 2
     status_word: str = "ok"
@@ -144,15 +181,15 @@ class FakeOperations:
         self._ask("create_rotation", request)
         return rotation_view(request.name)
 
-    def list_rotations(self) -> tuple[RotationView, ...]:
+    def list_rotations(self) -> Rotations:
         self._ask("list_rotations")
-        return tuple(replace(rotation_view(name), paused=name in self.paused) for name in self.names)
+        views = (replace(rotation_view(name), paused=name in self.paused) for name in self.names)
+        return Rotations(views, self.broken)
 
     def show_rotation(self, name: str) -> RotationView:
         self._ask("show_rotation", name)
-        return replace(
-            rotation_view(name), status=self.status_word, attention="The file is read-only.", remedy="Fix it."
-        )
+        stands = replace(rotation_view(name), status=self.status_word, destinations=self.places)
+        return replace(stands, attention="The file is read-only.", remedy="Fix it.")
 
     def update_rotation(self, name: str, change: RotationUpdate) -> RotationView:
         self._ask("update_rotation", name, change)
@@ -170,9 +207,13 @@ class FakeOperations:
         self._ask("history", name)
         return HistoryView(name, (version(1, VersionState.DELETED), version(2, VersionState.ACTIVE)), self._events())
 
-    def delete_rotation(self, name: str, removal: Removal) -> str:
-        self._ask("delete_rotation", name, removal)
+    def delete_rotation(self, name: str, removal: Removal, *, withdraw: bool = False) -> str:
+        self._ask("delete_rotation", name, removal, withdraw)
         return "No worker was told."
+
+    def check_destinations(self, name: str) -> tuple[DestinationTrial, ...]:
+        self._ask("check_destinations", name)
+        return self.trials
 
     def rotate(self, name: str, *, emergency: bool = False) -> RotateAnswer:
         self._ask("rotate", name, emergency)
@@ -217,6 +258,43 @@ class FakeOperations:
     def reconcile(self, connection: str | None) -> tuple[Finding, ...]:
         self._ask("reconcile", connection)
         return (Finding("prod", "hash9", "web #9-x", "orphan_deleted", "It was ours, and nobody's."),)
+
+    def create_token(
+        self, name: str, role: str, *, rotations: tuple[str, ...], expires: str | None
+    ) -> tuple[TokenView, Secret]:
+        self._ask("create_token", name, role, rotations, expires)
+        return token_view(name), Secret(f"rtk_0a1b2c3d4e5f_{CANARY}")
+
+    def list_tokens(self) -> tuple[TokenView, ...]:
+        self._ask("list_tokens")
+        expired = replace(token_view("old"), role="admin", rotations=(), last_used_at=NOW)
+        return token_view(), expired, replace(expired, name="for-good", expires_at=None)
+
+    def revoke_token(self, name: str) -> None:
+        self._ask("revoke_token", name)
+
+    def add_notice_target(self, name: str, address: Secret, **wanted: object) -> NoticeTargetView:
+        self._ask("add_notice_target", name, address, wanted)
+        return notice_target_view(name)
+
+    def list_notice_targets(self) -> tuple[NoticeTargetView, ...]:
+        self._ask("list_notice_targets")
+        later = NOW + timedelta(hours=1)
+        failing = NoticeTargetView(
+            "team", "mailtos", Level.CRITICAL, ("web",), None, 3, "It is away.", "Wait.", later, NOW
+        )
+        return notice_target_view(), failing
+
+    def test_notice_target(self, name: str) -> NoticeTargetView:
+        self._ask("test_notice_target", name)
+        return notice_target_view(name)
+
+    def update_notice_target(self, name: str, **changes: object) -> NoticeTargetView:
+        self._ask("update_notice_target", name, changes)
+        return notice_target_view(name)
+
+    def remove_notice_target(self, name: str) -> None:
+        self._ask("remove_notice_target", name)
 
     def rotate_master_key(self) -> int:
         self._ask("rotate_master_key")

@@ -94,6 +94,8 @@ def test_list_as_json_has_stable_keys(run: Run) -> None:
         "rotations": ["web"],
         "created_at": "2026-11-21T03:00:00Z",
         "updated_at": "2026-11-21T03:00:00Z",
+        "project_id": None,
+        "revision": "",
     }
 
 
@@ -115,8 +117,8 @@ def test_update_asks_for_a_key_only_when_one_is_to_be_replaced(run: Run, ops: Fa
     assert run("connection", "update", "prod", "--description", "").exit_code == 0
     assert run("connection", "update", "prod", "--new-key", stdin=f"{KEY}\n").exit_code == 0
     assert ops.asked == [
-        ("update_connection", "prod", {"api_key": None, "description": None}),
-        ("update_connection", "prod", {"api_key": Secret(KEY), "description": UNSET}),
+        ("update_connection", "prod", {"api_key": None, "description": None, "rename": UNSET}),
+        ("update_connection", "prod", {"api_key": Secret(KEY), "description": UNSET, "rename": UNSET}),
     ]
     assert run("connection", "update", "prod").exit_code == 2
 

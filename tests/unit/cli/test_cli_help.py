@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from worker.cli.app import app
 
-HEAVY = ("sqlalchemy", "celery", "kombu", "httpx", "rich", "redis", "alembic", "cryptography", "structlog")
+WEB = ("fastapi", "starlette", "uvicorn", "jinja2", "prometheus_client")
+HEAVY = ("sqlalchemy", "celery", "kombu", "httpx", "rich", "redis", "alembic", "cryptography", "structlog", *WEB)
 """Not pydantic: Typer itself loads it to read the arguments of a command, though not for the root's help."""
 
 
@@ -33,10 +34,12 @@ def test_every_command_has_help_with_an_example(path: tuple[str, ...]) -> None:
 
 def test_the_promised_commands_are_there() -> None:
     promised = """
-        demo, up, connection create, connection list, connection show, connection check, connection update,
+        demo, up, serve, connection create, connection list, connection show, connection check, connection update,
         connection delete, rotation create, rotation list, rotation show, rotation update, rotation pause,
         rotation resume, rotation history, rotation delete, rotate, undo, secret get, run, status, watch, reconcile,
-        doctor, master-key generate, master-key rotate, db upgrade, db check, emulator
+        token create, token list, token revoke, notify add, notify list, notify test, notify update, notify remove,
+        doctor, master-key generate, master-key rotate, db upgrade, db check,
+        emulator
     """
     assert {name.strip() for name in promised.split(",")} <= {" ".join(path) for path in _paths()}
 
@@ -56,7 +59,7 @@ print("LOADED", *sorted({{name.partition(".")[0] for name in sys.modules}} & set
     assert done.stdout.splitlines()[-1].split() == ["LOADED"]
 
 
-def test_no_option_takes_the_management_key_itself() -> None:
+def test_no_option_takes_the_management_key_or_an_address_itself() -> None:
     options = [
         option
         for path in _paths()
@@ -65,3 +68,5 @@ def test_no_option_takes_the_management_key_itself() -> None:
     ]
     assert "--api-key-file" in options
     assert "--api-key" not in options
+    assert "--url-file" in options
+    assert "--url" not in options

@@ -35,6 +35,17 @@ def test_all_leaves_out_what_is_paused(run: Run, ops: FakeOperations) -> None:
     assert "api: left out" in result.stderr
 
 
+@pytest.mark.parametrize("how", [(), ("--dry-run",)])
+def test_all_names_what_cannot_be_read_and_goes_on_with_the_others(
+    run: Run, ops: FakeOperations, how: tuple[str, ...]
+) -> None:
+    ops.names, ops.broken = ("web",), ("A row of the rotation bad holds what cannot be.",)
+    result = run("rotate", "--all", *how)
+    assert result.exit_code == 1
+    assert result.stderr.count("error: A row of the rotation bad holds what cannot be.\n") == 1
+    assert "web" in result.stdout
+
+
 @pytest.mark.parametrize("arguments", ["", "web --all", "web --dry-run --wait", "--all --dry-run --emergency"])
 def test_misuse(run: Run, ops: FakeOperations, arguments: str) -> None:
     assert run("rotate", *arguments.split()).exit_code == 2

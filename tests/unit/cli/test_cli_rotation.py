@@ -7,15 +7,17 @@ import json
 import pytest
 
 from config.secret import MASK, Secret
-from tasks.operations.requests import UNSET, RotationRequest, RotationUpdate, ScheduleRequest
+from tasks.operations.requests import UNSET, DestinationRequest, RotationRequest, RotationUpdate, ScheduleRequest
+from tasks.operations.views import DestinationTrial
 from tasks.rotation.errors import NotFound
-from tasks.rotation.model import Removal
-from tests.unit.cli.fake import FakeOperations, Run
+from tasks.rotation.model import OnDrift, Removal
+from tests.unit.cli.fake import NOW, FakeOperations, Run, delivery_view
 
 ROTATION_KEYS = (
     "id name connection parameters schedule overlap cooling secret_name status paused removal attention remedy "
     "active_version active_hash active_since in_flight last_rotated_at next_rotation_at upcoming destinations "
-    "created_at"
+    "created_at updated_at connection_id description project_id environment secret_path timing waits_until stopped "
+    "active usable revision"
 )
 
 
@@ -32,7 +34,8 @@ def test_create_with_everything(run: Run, ops: FakeOperations) -> None:
         *("rotation", "create", "web", "--connection", "prod", "--key-name", "web"),
         *("--limit", "50", "--limit-reset", "monthly", "--include-byok-in-limit", "--workspace-id", "w"),
         *("--expires-after", "60d", "--every", "30d", "--at", "03:00", "--timezone", "Europe/Berlin", "--window", "2h"),
-        *("--overlap", "2h", "--cooling", "0", "--secret-name", "KEY", "--publish", "dotenv:/a", "--publish", target),
+        *("--overlap", "2h", "--cooling", "0", "--secret-name", "KEY", "--publish", "dotenv:/a"),
+        *("--publish-optional", target, "--on-drift", "report"),
         *("--adopt-hash", "h", "--no-initial"),
     )
     assert result.exit_code == 0
@@ -49,7 +52,10 @@ def test_create_with_everything(run: Run, ops: FakeOperations) -> None:
         overlap="2h",
         cooling="0",
         secret_name="KEY",
-        publish=(Secret("dotenv:/a"), Secret(target)),
+        publish=(
+            DestinationRequest(Secret("dotenv:/a"), optional=False, on_drift=OnDrift.REPORT),
+            DestinationRequest(Secret(target), optional=True, on_drift=OnDrift.REPORT),
+        ),
         adopt_hash="h",
         initial=False,
     )
@@ -146,13 +152,13 @@ def test_delete_asks_for_the_name(run: Run, ops: FakeOperations, terminal: None)
     assert run("rotation", "delete", "web", "--revoke-keys", stdin="no\n").exit_code == 1
     assert ops.asked == [("show_rotation", "web")]
     assert run("rotation", "delete", "web", "--revoke-keys", stdin="web\n").exit_code == 0
-    assert ops.asked[-1] == ("delete_rotation", "web", Removal.REVOKE_KEYS)
+    assert ops.asked[-1] == ("delete_rotation", "web", Removal.REVOKE_KEYS, False)
 
 
 def test_delete_with_yes_asks_nothing(run: Run, ops: FakeOperations) -> None:
     result = run("rotation", "delete", "web", "--keep-keys", "--yes")
     assert result.exit_code == 0
-    assert ops.asked[-1] == ("delete_rotation", "web", Removal.KEEP_KEYS)
+    assert ops.asked[-1] == ("delete_rotation", "web", Removal.KEEP_KEYS, False)
     assert "No worker was told." in result.stderr
 
 
@@ -181,3 +187,66 @@ def test_what_is_no_utf8_is_one_line(run: Run, ops: FakeOperations, arguments: s
     assert result.exit_code == 2
     assert result.stderr == "error: an argument is not UTF-8 text\n"
     assert ops.asked == []
+
+
+# --- destinations -----------------------------------------------------------------------------------------------
+
+
+def test_publish_adds_or_changes_one_destination(run: Run, ops: FakeOperations) -> None:
+    target = "redis:redis://:hunter2@cache:6379/0#openrouter"
+    assert run("rotation", "publish", "web", target, "--optional", "--on-drift", "report").exit_code == 0
+    shown = run("rotation", "publish", "web", "--destination-stdin", stdin=f"{target}\n")
+    assert shown.exit_code == 0
+    wanted = (DestinationRequest(Secret(target), True, OnDrift.REPORT), DestinationRequest(Secret(target)))
+    assert [request for _, _, request in ops.asked] == [RotationUpdate(add_publish=(one,)) for one in wanted]
+    assert "hunter2" not in shown.output
+
+
+def test_publish_takes_a_destination_from_one_place(run: Run, ops: FakeOperations) -> None:
+    refused = run("rotation", "publish", "web", "dotenv:/a", "--destination-stdin", stdin="dotenv:/b")
+    assert refused.exit_code == 2
+    assert "exclude each other" in refused.stderr
+    assert run("rotation", "publish", "web", stdin="").exit_code == 2
+    assert run("rotation", "publish", "web", "dotenv:/a", "--on-drift", "shout").exit_code == 2
+    assert ops.asked == []
+
+
+def test_unpublish_leaves_the_key_there_unless_told_otherwise(run: Run, ops: FakeOperations) -> None:
+    for extra, withdraw in (((), False), (("--withdraw",), True)):
+        assert run("rotation", "unpublish", "web", "dotenv:/a", *extra).exit_code == 0
+        assert ops.asked[-1][2] == RotationUpdate(remove_publish=("dotenv:/a",), withdraw=withdraw)
+    assert run("rotation", "update", "web", "--withdraw").exit_code == 2
+
+
+def test_check_destination_says_of_each_whether_it_would_do(run: Run, ops: FakeOperations) -> None:
+    well = run("rotation", "check-destination", "web")
+    assert (well.exit_code, "may be read and written" in well.stdout) == (0, True)
+    ops.trials = (*ops.trials, DestinationTrial("redis", "redis:cache", "redis:cache: it is away."))
+    ill = run("rotation", "check-destination", "web")
+    assert (ill.exit_code, "it is away." in ill.stdout) == (1, True)
+    assert json.loads(run("rotation", "check-destination", "web", "--json").stdout)[1]["obstacle"]
+    ops.trials = ()
+    assert "publishes nowhere" in run("rotation", "check-destination", "web").stdout
+
+
+def test_show_tells_what_each_destination_waits_for(run: Run, ops: FakeOperations) -> None:
+    ops.places = (
+        delivery_view(label="dotenv:/b", optional=True, version=None),
+        delivery_view(label="dotenv:/c", leaving=True, error="it is away.", remedy="Mend it.", attempts=3),
+        delivery_view(label="dotenv:/d", on_drift=OnDrift.REPORT, attempts=2, next_attempt_at=NOW),
+    )
+    shown = run("rotation", "show", "web").stdout
+    for said in (
+        "dotenv:/b (optional)  nothing delivered yet",
+        "the key is being withdrawn",
+        "it is away. Mend it.",
+        "3 attempts in vain",
+        "(drift only reported)",
+        "2 attempts in vain; the next is at",
+    ):
+        assert said in shown
+
+
+def test_delete_withdraws_on_request(run: Run, ops: FakeOperations) -> None:
+    assert run("rotation", "delete", "web", "--keep-keys", "--withdraw", "--yes").exit_code == 0
+    assert ops.asked[-1] == ("delete_rotation", "web", Removal.KEEP_KEYS, True)

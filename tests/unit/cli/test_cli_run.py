@@ -35,6 +35,13 @@ def test_the_only_rotation_need_not_be_named(run: Run, ops: FakeOperations) -> N
     assert "one of api, web" in result.stderr
 
 
+def test_beside_one_that_cannot_be_read_it_must_be_named(run: Run, ops: FakeOperations) -> None:
+    ops.broken = ("A row of the rotation bad holds what cannot be.",)
+    result = run("run", "--", "true")
+    assert result.exit_code == 2
+    assert "one of web" in result.stderr
+
+
 def test_two_rotations_with_one_variable_are_refused(run: Run) -> None:
     assert run("run", "--rotation", "web", "--rotation", "api", "--", "true").exit_code == 2
 

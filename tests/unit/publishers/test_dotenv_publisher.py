@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import io
 import os
 import signal
@@ -23,14 +24,18 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from config.secret import Secret
-from tasks.publishers import _file, open_publisher, split_publish
-from tasks.publishers._dotenv_text import edited, held
+from tasks.publishers import open_publisher, split_publish
+from tasks.publishers._places.files import disk
+from tasks.publishers._places.files.dotenv_text import edited, held
 from tasks.rotation.errors import Broken, Conflict, InvalidInput, OperatorNeeded, OutcomeUnknown, TryAgain
 from tasks.rotation.model import Holding
 from tasks.rotation.ports import Publication
 
 NAME = "OPENROUTER_API_KEY"
-STAMP = "# openrouter-rotator: rotation=billing version=2 sequence=7 id=r1"
+STAMP = (
+    "# openrouter-rotator: rotation=billing version=2 sequence=7 id=r1"
+    f" value={hashlib.sha256(b'new-key').hexdigest()[:32]}"
+)
 
 PUBLICATION = Publication(
     rotation_id="r1", rotation_name="billing", secret_name=NAME, version=2, sequence=7, value=Secret("new-key")
@@ -139,8 +144,7 @@ def test_the_stamp_is_a_line_of_its_own_because_docker_takes_the_rest_of_the_lin
 def test_a_replaced_stamp_leaves_no_trace() -> None:
     first = edited("A=1\n\nOPENROUTER_API_KEY=old\n", replace(PUBLICATION, version=1, sequence=6))
     assert edited(first, PUBLICATION) == f"A=1\n\n{STAMP}\nOPENROUTER_API_KEY=new-key\n"
-    taken_over = edited(first, replace(PUBLICATION, rotation_id="r2", sequence=1))
-    assert taken_over.count("openrouter-rotator:") == 1
+    assert edited(first, replace(PUBLICATION, sequence=8)).count("openrouter-rotator:") == 1
 
 
 def test_the_fence_holds_when_the_variable_was_renamed() -> None:
@@ -175,10 +179,10 @@ def test_a_rotation_name_that_cannot_stand_in_a_comment_is_not_written(name: str
 
 
 def test_read_back_says_same_only_if_all_lines_agree() -> None:
-    assert held("K=new-key\nK=other\n", "K", PUBLICATION.value) is Holding.OTHER
-    assert held("K=other\nK=new-key\n", "K", PUBLICATION.value) is Holding.OTHER
+    assert held("K=new-key\nK=other\n", "K", PUBLICATION.value) is Holding.PARTLY
+    assert held("K=other\nK=new-key\n", "K", PUBLICATION.value) is Holding.PARTLY
     assert held("K=new-key\nK=new-key\n", "K", PUBLICATION.value) is Holding.SAME
-    assert held("K=new-key\nexport K\n", "K", PUBLICATION.value) is Holding.OTHER
+    assert held("K=new-key\nexport K\n", "K", PUBLICATION.value) is Holding.PARTLY
     assert held("K=\nK\n", "K", PUBLICATION.value) is Holding.NOTHING
 
 
@@ -406,13 +410,13 @@ def between_look_and_rename(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callab
     """Runs something at the moment when the draft is written and the file not yet looked at again."""
 
     def install(intrude: Callable[[], None]) -> None:
-        dress = _file._dress
+        dress = disk._dress
 
-        def dress_then_intrude(descriptor: int, found: _file.Found | None) -> None:
-            dress(descriptor, found)
+        def dress_then_intrude(descriptor: int, like: disk.Found | None, mode: int) -> None:
+            dress(descriptor, like, mode)
             intrude()
 
-        monkeypatch.setattr(_file, "_dress", dress_then_intrude)
+        monkeypatch.setattr(disk, "_dress", dress_then_intrude)
 
     return install
 
@@ -517,8 +521,9 @@ def test_a_rename_that_the_disk_does_not_confirm_is_not_called_done(
         publish(tmp_path / ".env")
 
 
-def test_a_passing_fault_may_be_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", fails_with(errno.EIO))
+@pytest.mark.parametrize("number", [errno.EIO, errno.ETIMEDOUT, errno.ENOTCONN, errno.EREMOTEIO])
+def test_a_passing_fault_may_be_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    monkeypatch.setattr(os, "fsync", fails_with(number))
     with pytest.raises(TryAgain):
         publish(tmp_path / ".env")
 
@@ -533,7 +538,7 @@ def fails_with(number: int) -> Callable[..., None]:
 def test_a_worker_that_hangs_with_the_lock_does_not_hang_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_file, "LOCK_WAIT_S", 0.0)
+    monkeypatch.setattr(disk, "LOCK_WAIT_S", 0.0)
     holder = os.open(tmp_path, os.O_RDONLY)
     try:
         fcntl.flock(holder, fcntl.LOCK_EX)

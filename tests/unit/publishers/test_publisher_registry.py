@@ -17,17 +17,20 @@ from tasks.rotation.errors import InvalidInput
 def test_listing_kinds_imports_none_of_them() -> None:
     program = (
         "import sys, tasks.publishers as p; assert 'dotenv' in p.kinds();"
-        "print([name for name in sys.modules if name.startswith('tasks.publishers.')])"
+        "print([name for name in sys.modules if name.startswith('tasks.publishers.') and '._' not in name])"
     )
     listed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert listed.stdout == "[]\n"
 
 
 def test_one_new_file_is_a_new_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "carrier_pigeon.py").write_text("def open_publisher(target):\n    return f'opened {target}'\n")
+    known = set(kinds())
+    (tmp_path / "carrier_pigeon.py").write_text(
+        "ABOUT = None\ndef open_publisher(target):\n    return f'opened {target}'\n"
+    )
     (tmp_path / "_loft.py").touch()
     monkeypatch.setattr(tasks.publishers, "__path__", [*tasks.publishers.__path__, str(tmp_path)])
-    assert kinds() == ("carrier-pigeon", "dotenv", "redis")
+    assert set(kinds()) - known == {"carrier-pigeon"}
     assert str(open_publisher("carrier-pigeon", Secret("north"))) == "opened ********"
     monkeypatch.delitem(sys.modules, "tasks.publishers.carrier_pigeon")
     monkeypatch.delattr(tasks.publishers, "carrier_pigeon")
@@ -37,7 +40,7 @@ def test_one_new_file_is_a_new_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_an_unknown_kind_is_refused_with_the_known_ones(text: str) -> None:
     with pytest.raises(InvalidInput, match="--publish") as refused:
         split_publish(text)
-    assert "dotenv, redis" in refused.value.remedy
+    assert ", ".join(kinds()) in refused.value.remedy
 
 
 def test_what_is_no_kind_is_not_repeated() -> None:
