@@ -10,26 +10,42 @@ TESTS ?= --numprocesses=2 --dist=worksteal
 MINUTES ?= 10
 SOAK ?=
 
+# What `make bench` measures, all by default, and how long: BENCH=quick.
+FIGURES ?=
+BENCH ?=
+
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-COMPILE := $(BIN)/uv --quiet pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
+COMPILE := $(BIN)/uv --quiet pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check faults faults-all nightly soak mutants mutants-score lint format docs lock clean
+.PHONY: help demo extras test check browser attacks bench faults faults-all nightly soak mutants mutants-score lint format docs lock clean
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+extras: $(VENV)/installed-all  ## install what the optional destinations and `rotator notify` need, as locked
 
 demo: $(VENV)/installed  ## install, then see the whole job run against a stand-in for OpenRouter (half a minute)
 	$(BIN)/rotator demo
 
 test: $(VENV)/installed-dev  ## every test, and 100 % branch coverage of the core
-	$(BIN)/python -m pytest --cov --cov-report=term --ignore=tests/faults $(TESTS)
+	$(BIN)/python -m pytest --cov --cov-report=term --ignore=tests/faults --ignore=tests/browser --ignore=tests/attacks \
+		$(TESTS)
 
 check: $(VENV)/installed-dev lint  ## format, lint, types, import contracts, and the README against the code
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest --quiet tests/habits
+
+browser: $(VENV)/installed-dev  ## the console in a real browser; needs Debian's chromium
+	$(BIN)/python -m pytest --quiet --numprocesses=2 tests/browser
+
+attacks: $(VENV)/installed-dev  ## whatever the OpenAPI document allows and forbids, and attacks on API and console
+	$(BIN)/python -m pytest --quiet --numprocesses=2 tests/attacks
+
+bench: $(VENV)/installed-dev  ## figures, each beside a floor in the same run: BENCH=quick, FIGURES=status_reads
+	BENCH=$(BENCH) $(BIN)/python -m tests.benchmarks $(FIGURES)
 
 faults: $(VENV)/installed-dev  ## every fault at every kind of call; prints the table, and writes it to build/faults.md
 	$(BIN)/python -m pytest --quiet --numprocesses=2 tests/faults
@@ -57,12 +73,13 @@ format: $(VENV)/installed-dev  ## write the format, and the fixes that are safe
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-docs: $(VENV)/installed-dev  ## write the README's table of settings
+docs: $(VENV)/installed-dev  ## write the README's tables from the code
 	$(BIN)/python -m tests.habits.readme_tables
 
 lock: $(VENV)/installed-dev  ## write the locks anew from pyproject.toml; LOCK=--upgrade for newer versions
-	$(COMPILE) --group build --output-file requirements.lock pyproject.toml
-	$(COMPILE) --group dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	$(COMPILE) --extra all --group dev --output-file requirements-dev.lock pyproject.toml
+	$(COMPILE) --group build --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
+	$(COMPILE) --extra all --group build --constraint requirements-dev.lock --output-file requirements-all.lock pyproject.toml
 	$(COMPILE) --group mutants --constraint requirements-dev.lock --output-file requirements-mutants.lock
 
 clean:  ## remove the environment and every cache
@@ -80,6 +97,10 @@ $(VENV)/made:
 $(VENV)/installed: $(VENV)/made requirements.lock pyproject.toml
 	$(PIP) install --require-hashes --requirement requirements.lock
 	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/installed-all: $(VENV)/installed requirements-all.lock
+	$(PIP) install --require-hashes --requirement requirements-all.lock
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed requirements-dev.lock
